@@ -1,0 +1,42 @@
+"""What a keeper is told at its start: canonical JSON on an inherited descriptor, read once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class EgressBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bits that answers may carry, per sliding hour and day. Zero means nothing may leave."""
+
+    bits_per_hour: Annotated[float, Meta(ge=0)]
+    bits_per_day: Annotated[float, Meta(ge=0)]
+
+
+class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Start-up configuration of one keeper.
+
+    ``signers`` are the public keys (each ``ed25519`` ‖ ``ml-dsa-65`` raw bytes, base64) whose
+    signature on a sealed model is accepted. ``service_key`` pins the Ed25519 key of the
+    key-release service (raw, base64). ``release_state`` is the file that remembers the newest
+    release seen of each model. ``egress_state`` is the file that keeps the meter over restarts.
+    """
+
+    sealed: str
+    signers: tuple[str, ...]
+    service_key: str
+    release_state: str
+    egress_state: str
+    release_fd: int
+    boundary_fd: int
+    deployment_budget: EgressBudget
+    tenant_budget: EgressBudget
+    profile: Literal["no-exec", "jit"] = "no-exec"
+    required_walls: tuple[str, ...] = ()
+    strict: bool = True
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 2
+    max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
+    context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
+    """Longest sequence served; 0 takes the model's own limit, at most 2,048."""

@@ -1,0 +1,1 @@
+"""State behind one interface: organisations and API keys. SQLite by default."""
