@@ -1,0 +1,52 @@
+"""What every contender shares: the keys of the bench, the digest of what was loaded, the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+KEY = hashlib.sha256(b"strongroom benchmark key").digest()
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in the order of names."""
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+    return state.hexdigest()
+
+
+def peak_bytes() -> int:
+    """Highest resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def timed_load(load: Callable[[], Mapping[str, torch.Tensor]]) -> None:
+    """Time one load, then report seconds, the memory it added at its peak, and the digest."""
+    torch.zeros(1)
+    before = peak_bytes()
+    start = time.perf_counter()
+    tensors = load()
+    seconds = time.perf_counter() - start
+    added = peak_bytes() - before
+    report(seconds=seconds, peak_added=added, digest=digest(tensors), tensors=len(tensors))
+
+
+def timed(work: Callable[[], Any]) -> None:
+    """Time ``work`` once and report."""
+    start = time.perf_counter()
+    work()
+    report(seconds=time.perf_counter() - start, peak_added=peak_bytes())
+
+
+def report(**values: object) -> None:
+    """One line of JSON: the contender's whole output."""
+    print(json.dumps(values))

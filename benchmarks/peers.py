@@ -1,0 +1,42 @@
+"""Install the peers, each into its own environment that borrows torch from the project's.
+
+A peer's environment sees the project's packages after its own, so that all contenders use the
+same torch, numpy and cryptography unless the peer brings another.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = ROOT / ".bench-venv"
+
+PEERS: dict[str, list[list[str]]] = {
+    "tensorizer": [
+        ["--no-deps", "tensorizer==2.12.1", "libnacl==2.1.0", "hiredis", "redis", "psutil"],
+        ["protobuf"],
+    ],
+    "cryptotensors": [["--no-deps", "cryptotensors==0.2.3"]],
+    "model-signing": [["model-signing==1.1.1", "pyOpenSSL"]],
+}
+
+
+def interpreter(peer: str) -> str:
+    """The Python that runs ``peer``; installs it first if need be. ``strongroom`` is our own."""
+    if peer not in PEERS:
+        return sys.executable
+    home = BASE / peer
+    python = home / "bin" / "python"
+    done = home / "installed"
+    if not done.exists():
+        print(f"installing {peer} into {home} ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        site = next((home / "lib").glob("python*")) / "site-packages"
+        (site / "zz_host.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        for packages in PEERS[peer]:
+            subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        done.write_text("\n".join(p for group in PEERS[peer] for p in group))
+    return str(python)
