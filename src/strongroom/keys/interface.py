@@ -31,3 +31,10 @@ class KeyWrapper(ABC):
     @abstractmethod
     def unwrap(self, recipient: Recipient, context: bytes) -> DataKey:
         """Recover the key; ``KeyRefused`` if it is not ours, altered, or of another context."""
+
+    def holds(self, recipient: Recipient) -> bool:
+        """Whether ``recipient`` names this holder's key, so that ``unwrap`` is worth trying."""
+        return recipient.kind == self.kind and recipient.key_id == self.key_id
+
+    def close(self) -> None:  # noqa: B027 - most holders keep nothing to overwrite
+        """Overwrite what this object holds of the wrapping key; it is of no use afterwards."""

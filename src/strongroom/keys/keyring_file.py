@@ -1,0 +1,109 @@
+"""What stands in a keyring file, and the bounds within which it is believed.
+
+A keyring may have been put there by somebody else, so nothing in it can ask for more than a
+gibibyte of memory, sixteen passes or sixteen lanes, nor for so little that a guess costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.errors import KeyRefused
+from strongroom.keys import private_file
+from strongroom.keys.wiping import wipe
+
+KEK_BYTES = 32
+SALT_BYTES = 16
+MIN_PASSPHRASE_BYTES = 8
+
+DEFAULT_ITERATIONS = 3
+DEFAULT_LANES = 4
+DEFAULT_MEMORY_KIB = 64 * 1024
+"""Argon2id with t=3, p=4, m=64 MiB: the second recommended option of RFC 9106, section 4."""
+
+_KeyId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class Passphrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="argon2id"):
+    """The KEKs are sealed under Argon2id of a passphrase, with these recorded parameters."""
+
+    salt: Annotated[bytes, Meta(min_length=SALT_BYTES, max_length=SALT_BYTES)]
+    iterations: Annotated[int, Meta(ge=1, le=16)] = DEFAULT_ITERATIONS
+    lanes: Annotated[int, Meta(ge=1, le=16)] = DEFAULT_LANES
+    memory_kib: Annotated[int, Meta(ge=19 * 1024, le=1024 * 1024)] = DEFAULT_MEMORY_KIB
+
+
+class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="file-permissions"):
+    """The KEKs are not sealed; the file's permissions protect them."""
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One KEK: its id and its bytes, 32 plain ones or ``nonce ‖ ciphertext ‖ tag``."""
+
+    id: _KeyId
+    key: Annotated[bytes, Meta(min_length=KEK_BYTES, max_length=KEK_BYTES + 28)]
+
+    def __repr__(self) -> str:
+        return f"Entry(id={self.id!r})"
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole keyring file. Keys are oldest first."""
+
+    protection: Passphrase | Plain
+    active: _KeyId
+    keys: Annotated[tuple[Entry, ...], Meta(min_length=1, max_length=1024)]
+    format: Literal["strongroom keyring v1"] = "strongroom keyring v1"
+
+
+def fresh_protection(passphrase: bytes) -> Passphrase:
+    """Parameters for a new keyring; refuses a passphrase too short to be one."""
+    if len(passphrase) < MIN_PASSPHRASE_BYTES:
+        raise KeyRefused(
+            "keys.weak_passphrase",
+            f"The passphrase has fewer than {MIN_PASSPHRASE_BYTES} bytes.",
+            action="Choose a longer one: five random words are good.",
+        )
+    return Passphrase(salt=os.urandom(SALT_BYTES))
+
+
+def load(path: Path) -> Document:
+    """Read and validate a keyring file; ``keys.keyring_malformed`` if it is not one."""
+    content = private_file.read_private(path)
+    try:
+        document = msgspec.json.decode(content, type=Document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # The decoder's own message could quote the file.
+        raise malformed("it does not have the form of a keyring") from None
+    finally:
+        wipe(content)
+    ids = [entry.id for entry in document.keys]
+    if len(set(ids)) != len(ids) or document.active not in ids:
+        raise malformed("its list of keys contradicts itself")
+    size = KEK_BYTES if isinstance(document.protection, Plain) else KEK_BYTES + 28
+    if any(len(entry.key) != size for entry in document.keys):
+        raise malformed("a key has the wrong length")
+    return document
+
+
+def store(path: Path, document: Document, *, replace: bool) -> None:
+    """Write a keyring file whole, with mode 0600."""
+    content = bytearray(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    try:
+        private_file.write_private(path, content, replace=replace)
+    finally:
+        wipe(content)
+
+
+def malformed(why: str) -> KeyRefused:
+    """The keyring is not acceptable; ``why`` completes the sentence."""
+    return KeyRefused(
+        "keys.keyring_malformed",
+        f"The keyring cannot be used: {why}.",
+        action="Restore the file from a good copy.",
+    )
