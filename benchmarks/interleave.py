@@ -70,8 +70,13 @@ def checkpoint(gigabytes: float) -> Path:
 
 def call(contender: Contender, command: str, model: Path, work: Path) -> dict:
     done = subprocess.run(
-        [interpreter(contender.peer), str(HERE / "contenders" / contender.script)]
-        + [command, str(model), str(work)],
+        [
+            interpreter(contender.peer),
+            str(HERE / "contenders" / contender.script),
+            command,
+            str(model),
+            str(work),
+        ],
         check=False,
         capture_output=True,
         text=True,
