@@ -20,11 +20,25 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_PROMPT_TOKENS = 131_072
 MAX_TENSOR_BYTES = 8 * 1024 * 1024
 
+MAX_TO_KEEPER_BYTES = MAX_TENSOR_BYTES + 64 * 1024
+"""Largest frame towards the keeper: a full tensor and the fields around it."""
+
+MAX_TOP_LOGPROBS = 5
+MAX_ROWS = 4096
+MAX_CLASSES = 65_536
+MAX_TENANTS = 4096
+
 RequestId = Annotated[int, Meta(ge=1, le=2**53)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Tenant = Annotated[str, Meta(min_length=1, max_length=128)]
 Axis = Annotated[int, Meta(ge=1, le=2**20)]
 Finite = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Index = Annotated[int, Meta(ge=0, lt=MAX_CLASSES)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Bits = Annotated[float, Meta(ge=0, le=1e18)]
+Code = Annotated[str, Meta(min_length=1, max_length=64)]
+Sentence = Annotated[str, Meta(max_length=4096)]
+Name = Annotated[str, Meta(max_length=1024)]
 
 Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
 """Rungs of the exposure ladder that a keeper can serve, least first."""
@@ -56,18 +70,20 @@ class Generate(Frame, frozen=True, tag="generate"):
     tokens: Annotated[tuple[TokenId, ...], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_PROMPT_TOKENS)]
     sampling: Sampling = Sampling()
-    top_logprobs: Annotated[int, Meta(ge=0, le=5)] = 0
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] = 0
 
 
 class Classify(Frame, frozen=True, tag="classify"):
-    """Classify one batch of inputs: little-endian C-order ``data`` of ``dtype`` and ``shape``."""
+    """Classify one batch of inputs: little-endian C-order ``data`` of ``dtype`` and ``shape``.
+
+    ``shape`` starts with the number of rows. ``scores`` asks for all the scores that the sealed
+    policy grants to ``tenant``; the keeper refuses it where the policy grants none.
+    """
 
     id: RequestId
     tenant: Tenant
     dtype: Literal["F32", "U8"]
-    shape: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=2**20)], ...], Meta(min_length=1, max_length=5)
-    ]
+    shape: Annotated[tuple[Axis, ...], Meta(min_length=1, max_length=5)]
     data: Annotated[bytes, Meta(max_length=MAX_TENSOR_BYTES)]
     scores: bool = False
 
@@ -95,22 +111,24 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kind: Literal["causal-lm", "classifier"]
-    model_id: str
-    release: int
-    manifest_digest: str
-    rungs: dict[str, Rung]
+    model_id: Name
+    release: Count
+    manifest_digest: Name
+    rungs: Annotated[dict[Name, Rung], Meta(max_length=MAX_TENANTS)]
     """Tenant to rung; ``*`` is everybody else."""
-    context_length: int = 0
-    vocab_size: int = 0
-    max_streams: int = 1
-    eos_token_ids: tuple[int, ...] = ()
-    tokenizer: bytes = b""
-    chat_template: str = ""
-    special_tokens: dict[str, str] = {}
+    context_length: Count = 0
+    vocab_size: Count = 0
+    max_streams: Count = 1
+    eos_token_ids: Annotated[tuple[TokenId, ...], Meta(max_length=64)] = ()
+    tokenizer: Annotated[bytes, Meta(max_length=MAX_FRAME_BYTES)] = b""
+    chat_template: Annotated[str, Meta(max_length=2**20)] = ""
+    special_tokens: Annotated[dict[Name, Name], Meta(max_length=64)] = {}
     input_dtype: Literal["", "F32", "U8"] = ""
-    input_shape: tuple[int, ...] = ()
-    input_range: tuple[float, float] = (0.0, 0.0)
-    labels: tuple[str, ...] = ()
+    input_shape: Annotated[tuple[Axis, ...], Meta(max_length=4)] = ()
+    input_range: tuple[Finite, Finite] = (0.0, 0.0)
+    labels: Annotated[tuple[Name, ...], Meta(max_length=MAX_CLASSES)] = ()
+    max_rows: Annotated[int, Meta(ge=0, le=MAX_ROWS)] = 0
+    """Most rows of one ``Classify``; 0 where the model is no classifier."""
 
 
 class Hello(Frame, frozen=True, tag="hello"):
@@ -120,25 +138,28 @@ class Hello(Frame, frozen=True, tag="hello"):
     ``egress`` says in plain words what the egress budget means for this model.
     """
 
-    protocol: int
+    protocol: Count
     card: ModelCard
-    walls: dict[str, str]
-    egress: str
+    walls: Annotated[dict[Name, Name], Meta(max_length=64)]
+    egress: Sentence
 
 
 class TokenScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The likeliest tokens at one position with their log-probabilities, likeliest first."""
+    """The likeliest tokens at one position with their log-probabilities, likeliest first.
 
-    ids: tuple[TokenId, ...]
-    logprobs: tuple[Finite, ...]
+    At rung ``top1`` there is one, its probability rounded to two decimals before the logarithm.
+    """
+
+    ids: Annotated[tuple[TokenId, ...], Meta(min_length=1, max_length=MAX_TOP_LOGPROBS)]
+    logprobs: Annotated[tuple[Finite, ...], Meta(min_length=1, max_length=MAX_TOP_LOGPROBS)]
 
 
 class Tokens(Frame, frozen=True, tag="tokens"):
     """Newly generated token ids, in order. ``scores`` is empty or has one entry a token."""
 
     id: RequestId
-    tokens: tuple[TokenId, ...]
-    scores: tuple[TokenScores, ...] = ()
+    tokens: Annotated[tuple[TokenId, ...], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+    scores: Annotated[tuple[TokenScores, ...], Meta(max_length=MAX_PROMPT_TOKENS)] = ()
 
 
 class Done(Frame, frozen=True, tag="done"):
@@ -146,35 +167,45 @@ class Done(Frame, frozen=True, tag="done"):
 
     id: RequestId
     reason: Literal["stop", "length", "cancelled", "egress"]
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
+
+
+Scores = Annotated[tuple[Finite, ...], Meta(min_length=1, max_length=MAX_CLASSES)]
+TopIndices = Annotated[tuple[Index, ...], Meta(min_length=1, max_length=MAX_CLASSES)]
 
 
 class Labels(Frame, frozen=True, tag="labels"):
-    """Answer to ``Classify``: one class index a row, and scores (rows x classes) where granted."""
+    """Answer to ``Classify``: one class index a row, and where granted and asked for, scores.
+
+    ``scores`` has one entry a row, by the tenant's rung: ``top1`` the probability of the label,
+    rounded to two decimals; ``topk`` the probabilities of the likeliest classes, likeliest first,
+    with their class indices in ``top``; ``logits`` and above the logits of all classes in order.
+    """
 
     id: RequestId
-    labels: tuple[int, ...]
-    scores: tuple[tuple[Finite, ...], ...] = ()
+    labels: Annotated[tuple[Index, ...], Meta(min_length=1, max_length=MAX_ROWS)]
+    scores: Annotated[tuple[Scores, ...], Meta(max_length=MAX_ROWS)] = ()
+    top: Annotated[tuple[TopIndices, ...], Meta(max_length=MAX_ROWS)] = ()
 
 
 class Refused(Frame, frozen=True, tag="refused"):
     """The keeper will not do what ``id`` asked; ``code`` is stable, ``message`` one sentence."""
 
     id: RequestId
-    code: str
-    message: str
+    code: Code
+    message: Sentence
 
 
 class Status(Frame, frozen=True, tag="status"):
     """Load and egress of the keeper. Bits are exact sums of information bounds."""
 
-    active: int
-    waiting: int
-    egress_bits_hour: float
-    egress_bits_day: float
-    budget_bits_hour: float
-    budget_bits_day: float
+    active: Count
+    waiting: Count
+    egress_bits_hour: Bits
+    egress_bits_day: Bits
+    budget_bits_hour: Bits
+    budget_bits_day: Bits
 
 
 ToKeeper = Generate | Classify | Cancel | AskStatus
