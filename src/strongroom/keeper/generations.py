@@ -1,0 +1,200 @@
+"""Generations under way: admission, disclosure and egress around a causal engine. No I/O.
+
+Admission, in this order; the first that fails refuses the request and nothing is computed:
+
+1. The id is not in use.
+2. The sealed policy grants the tenant text, and the log-probabilities asked for.
+3. Every token id is one of the vocabulary; prompt and answer fit the context.
+4. The queue has room.
+5. The egress budgets cover the ending and a first token. The ending is charged now, so that
+   ``Done`` can always be sent.
+
+After each step of the engine, for each position it produced:
+
+6. The position is charged, with its scores. If the budgets do not cover it, it is dropped and the
+   generation ends with ``egress``.
+7. Only what was charged becomes a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from strongroom.boundary.frames import (
+    Done,
+    Generate,
+    Refused,
+    Rung,
+    ToGateway,
+    Tokens,
+    TokenScores,
+)
+from strongroom.errors import RequestRefused
+from strongroom.keeper import egress
+from strongroom.keeper.disclosure import Disclosure, at_least, token_scores
+from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult
+
+MAX_WAITING = 256
+"""Admitted generations that may wait for a slot."""
+
+Charge = Callable[[str, int], bool]
+"""Charges a tenant so many grains; False: not covered, nothing charged."""
+
+
+@dataclass(slots=True)
+class _Generation:
+    tenant: str
+    rung: Rung
+    top: int
+    charge: int
+    prompt: int
+    completion: int = 0
+
+
+class Generations:
+    """All generations of one keeper.
+
+    Args:
+        engine: the model.
+        disclosure: the sealed policy's rungs.
+        room: grains that may still leave for a tenant.
+        charge: how to charge a tenant.
+    """
+
+    def __init__(
+        self,
+        engine: CausalEngine,
+        disclosure: Disclosure,
+        room: Callable[[str], int],
+        charge: Charge,
+    ) -> None:
+        self._engine = engine
+        self._disclosure = disclosure
+        self._room = room
+        self._charge = charge
+        self._running: dict[int, _Generation] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would advance anything."""
+        return bool(self._running)
+
+    def admit(self, ask: Generate) -> None:
+        """Steps 1 to 5.
+
+        Raises:
+            RequestRefused: ``keeper.id_in_use``, ``keeper.closed``,
+                ``keeper.logprobs_not_granted``, ``keeper.token_unknown``, ``keeper.too_long``,
+                ``keeper.queue_full`` or ``keeper.egress_exhausted``.
+        """
+        if ask.id in self._running:  # (1)
+            raise _refused(
+                "id_in_use", "The id is that of a running generation.", "Number requests uniquely."
+            )
+        rung = self._disclosure.require_text(ask.tenant, ask.top_logprobs)  # (2)
+        self._require_fit(ask)  # (3)
+        if self._engine.waiting >= MAX_WAITING:  # (4)
+            raise _refused(
+                "queue_full", f"{MAX_WAITING} generations are waiting.", "Try again later."
+            )
+        charge = egress.token_charge(
+            self._engine.vocab_size, ask.top_logprobs, rounded=not at_least(rung, "topk")
+        )
+        if self._room(ask.tenant) < egress.ENDING + charge:  # (5)
+            raise exhausted()
+        self._charge(ask.tenant, egress.ENDING)
+        self._engine.admit(_job(ask))
+        self._running[ask.id] = _Generation(
+            ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens)
+        )
+
+    def cancel(self, job_id: int) -> list[ToGateway]:
+        """``Done`` for a running generation; nothing for an id that is not (it has been told)."""
+        if job_id not in self._running:
+            return []
+        self._engine.cancel(job_id)
+        return [self._end(job_id, "cancelled")]
+
+    def step(self) -> list[ToGateway]:
+        """Steps 6 and 7, for one step of the engine."""
+        frames: list[ToGateway] = []
+        for result in self._engine.step():
+            if result.token is not None or result.finished:
+                frames += self._answer(result)
+        return frames
+
+    def _answer(self, result: StepResult) -> list[ToGateway]:
+        generation = self._running[result.id]
+        if not self._charge(generation.tenant, generation.charge):  # (6)
+            if not result.finished:
+                self._engine.cancel(result.id)
+            return [self._end(result.id, "egress")]
+        frames: list[ToGateway] = []
+        if result.token is not None and result.finished != "stop":  # (7)
+            try:
+                scores = _scores(generation, result)
+            except RequestRefused as refusal:
+                return [self._abort(result, refusal)]
+            generation.completion += 1
+            frames.append(Tokens(result.id, (result.token,), scores))
+        if result.finished:
+            frames.append(self._end(result.id, result.finished))
+        return frames
+
+    def _abort(self, result: StepResult, refusal: RequestRefused) -> Refused:
+        if not result.finished:
+            self._engine.cancel(result.id)
+        del self._running[result.id]
+        return Refused(result.id, refusal.code, refusal.message)
+
+    def _end(self, job_id: int, reason: Literal["stop", "length", "cancelled", "egress"]) -> Done:
+        generation = self._running.pop(job_id)
+        return Done(job_id, reason, generation.prompt, generation.completion)
+
+    def _require_fit(self, ask: Generate) -> None:
+        if max(ask.tokens) >= self._engine.vocab_size:
+            raise _refused(
+                "token_unknown",
+                f"A token id is outside the vocabulary of {self._engine.vocab_size}.",
+                "Use the tokenizer of this model.",
+            )
+        if len(ask.tokens) + ask.max_tokens > self._engine.context_length:
+            raise _refused(
+                "too_long",
+                f"Prompt and answer need {len(ask.tokens) + ask.max_tokens} tokens, the context "
+                f"has {self._engine.context_length}.",
+                "Shorten the prompt or ask for fewer tokens.",
+            )
+
+
+def _scores(generation: _Generation, result: StepResult) -> tuple[TokenScores, ...]:
+    if not generation.top:
+        return ()
+    top = generation.top  # whatever an engine returns beyond what was asked and charged stays here
+    return (token_scores(generation.rung, result.top_ids[:top], result.top_logprobs[:top]),)
+
+
+def _job(ask: Generate) -> GenerateJob:
+    return GenerateJob(
+        id=ask.id,
+        tokens=ask.tokens,
+        max_tokens=ask.max_tokens,
+        temperature=ask.sampling.temperature,
+        top_p=ask.sampling.top_p,
+        top_logprobs=ask.top_logprobs,
+    )
+
+
+def exhausted() -> RequestRefused:
+    """The egress budget of the tenant or of the deployment does not cover another answer."""
+    return _refused(
+        "egress_exhausted",
+        "The egress budget does not cover another answer now.",
+        "Wait until the sliding hour or day has room again.",
+    )
+
+
+def _refused(reason: str, message: str, action: str) -> RequestRefused:
+    return RequestRefused(f"keeper.{reason}", message, action=action)

@@ -1,0 +1,125 @@
+"""One gateway's conversation: frames in, frames out, without I/O.
+
+The loop around it (``channel``) calls ``receive`` for each frame that came and ``step`` while
+``busy``. Frames returned by either may be sent at once: what they carry has been charged, and the
+charge recorded, before they are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from strongroom.boundary.frames import (
+    AskStatus,
+    Cancel,
+    Classify,
+    Generate,
+    Refused,
+    Status,
+    ToGateway,
+    ToKeeper,
+)
+from strongroom.errors import RequestRefused
+from strongroom.keeper.classifications import Classifications
+from strongroom.keeper.disclosure import Disclosure
+from strongroom.keeper.egress import GRAINS_PER_BIT, Meter
+from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
+from strongroom.keeper.generations import Generations
+
+
+class Session:
+    """What a keeper answers.
+
+    Args:
+        engine: the model, of either kind.
+        disclosure: the sealed policy's rungs.
+        meter: the egress meter.
+        now: seconds since the epoch, for the meter.
+        commit: records the meter's charges; called before charged frames are returned.
+    """
+
+    def __init__(
+        self,
+        engine: CausalEngine | ClassifierEngine,
+        disclosure: Disclosure,
+        meter: Meter,
+        now: Callable[[], int],
+        commit: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._meter = meter
+        self._now = now
+        self._commit = commit
+        self._generations: Generations | None = None
+        self._classifications: Classifications | None = None
+        if isinstance(engine, CausalEngine):
+            self._generations = Generations(engine, disclosure, self._room, self._charge)
+        else:
+            self._classifications = Classifications(engine, disclosure, self._charge)
+
+    @property
+    def busy(self) -> bool:
+        """Whether ``step`` has something to do."""
+        return self._generations is not None and self._generations.busy
+
+    def receive(self, frame: ToKeeper) -> Sequence[ToGateway]:
+        """Answer one frame of the gateway."""
+        try:
+            return self._dispatch(frame)
+        except RequestRefused as refusal:
+            if isinstance(frame, AskStatus):
+                raise
+            return [Refused(frame.id, refusal.code, f"{refusal.message} {refusal.action}")]
+        finally:
+            self._commit()
+
+    def step(self) -> Sequence[ToGateway]:
+        """Advance every running generation once."""
+        if self._generations is None:
+            return []
+        frames = self._generations.step()
+        self._commit()
+        return frames
+
+    def _dispatch(self, frame: ToKeeper) -> Sequence[ToGateway]:
+        match frame:
+            case AskStatus():
+                return [self._status()]
+            case Generate():
+                if self._generations is None:
+                    raise _wrong_kind("a classifier")
+                self._generations.admit(frame)
+                return []
+            case Cancel():
+                return self._generations.cancel(frame.id) if self._generations else []
+            case Classify():
+                if self._classifications is None:
+                    raise _wrong_kind("a language model")
+                return [self._classifications.classify(frame)]
+
+    def _status(self) -> Status:
+        hour, day = self._meter.spent(self._now())
+        budget = self._meter.deployment_budget
+        causal = self._engine if isinstance(self._engine, CausalEngine) else None
+        return Status(
+            active=causal.active if causal else 0,
+            waiting=causal.waiting if causal else 0,
+            egress_bits_hour=hour / GRAINS_PER_BIT,
+            egress_bits_day=day / GRAINS_PER_BIT,
+            budget_bits_hour=budget.hour / GRAINS_PER_BIT,
+            budget_bits_day=budget.day / GRAINS_PER_BIT,
+        )
+
+    def _room(self, tenant: str) -> int:
+        return self._meter.room(tenant, self._now())
+
+    def _charge(self, tenant: str, grains: int) -> bool:
+        return self._meter.charge(tenant, grains, self._now())
+
+
+def _wrong_kind(kind: str) -> RequestRefused:
+    return RequestRefused(
+        "keeper.wrong_kind",
+        f"This keeper serves {kind}.",
+        action="Ask for what this model does; its card says which.",
+    )
