@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 from msgspec import Meta
 
-from strongroom.artifact.data_key import KEY_BYTES, DataKey
+from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.recipients import Recipient
 from strongroom.artifact.secret_access import TOKEN
 from strongroom.errors import KeyRefused
 from strongroom.keys import hpke_keys, private_file, stanza
 from strongroom.keys.envelope import binding
-from strongroom.keys.hpke_keys import SUITE
 from strongroom.keys.interface import KeyWrapper
-from strongroom.keys.wiping import wipe, wipe_bytes
+from strongroom.keys.wiping import wipe
 
 _LABEL = b"strongroom hpke wrap v1"
 
@@ -50,7 +48,7 @@ class HpkeRecipient(KeyWrapper):
 
     def __init__(self, public: bytes) -> None:
         """``public`` is the encoding of ``hpke_keys``; ``keys.bad_public_key`` if it is not."""
-        self._key = hpke_keys.public_key(public)
+        hpke_keys.public_key(public)
         self.public = public
 
     @property
@@ -61,10 +59,7 @@ class HpkeRecipient(KeyWrapper):
     def wrap(self, key: DataKey, context: bytes) -> Recipient:
         """Wrap for the holder of the private half."""
         info = binding(_LABEL, self.key_id, context)
-        try:
-            sealed = SUITE.encrypt(key.reveal(TOKEN), self._key, info)
-        except ValueError:  # a point of small order
-            raise hpke_keys.bad_public_key() from None
+        sealed = hpke_keys.encrypt(key.reveal(TOKEN), self.public, info)
         return stanza.make(self.kind, self.key_id, sealed, context)
 
     def unwrap(self, recipient: Recipient, context: bytes) -> DataKey:
@@ -125,16 +120,7 @@ class HpkeIdentity(KeyWrapper):
         sealed = stanza.check(recipient, self.kind, (self.key_id,), context)
         if self._key is None:
             raise stanza.closed()
-        if len(sealed) != KEY_BYTES + hpke_keys.OVERHEAD_BYTES:
-            raise stanza.altered()
-        try:
-            plain = SUITE.decrypt(sealed, self._key, binding(_LABEL, self.key_id, context))
-        except (InvalidTag, ValueError):
-            raise stanza.altered() from None
-        try:
-            return DataKey(plain)
-        finally:
-            wipe_bytes(plain)
+        return hpke_keys.decrypt_key(sealed, self._key, binding(_LABEL, self.key_id, context))
 
     def save(self, path: Path | str) -> None:
         """Write the seed to a new file with mode 0600; never overwrites."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import (
@@ -24,8 +25,12 @@ from cryptography.hazmat.primitives.hpke import (
     MLKEM768X25519PublicKey,
     Suite,
 )
+from cryptography.utils import Buffer
 
+from strongroom.artifact.data_key import KEY_BYTES, DataKey
 from strongroom.errors import KeyRefused
+from strongroom.keys import stanza
+from strongroom.keys.wiping import wipe_bytes
 
 SuiteName = Literal["MLKEM768-X25519/HKDF-SHA384/AES-256-GCM"]
 SUITE_NAME: SuiteName = "MLKEM768-X25519/HKDF-SHA384/AES-256-GCM"
@@ -59,6 +64,36 @@ def public_key(encoded: bytes) -> MLKEM768X25519PublicKey:
         )
     except ValueError:
         raise bad_public_key() from None
+
+
+def encrypt(plain: Buffer, encoded_public: bytes, info: bytes) -> bytes:
+    """``plain`` for the holder of a public key: ``enc ‖ sealed``, bound to ``info``.
+
+    Raises:
+        KeyRefused: ``keys.bad_public_key``, also for a point of small order.
+    """
+    try:
+        return SUITE.encrypt(plain, public_key(encoded_public), info)
+    except ValueError:
+        raise bad_public_key() from None
+
+
+def decrypt_key(sealed: bytes, private: MLKEM768X25519PrivateKey, info: bytes) -> DataKey:
+    """The data key in ``sealed``; no copy of it is left behind.
+
+    Raises:
+        KeyRefused: ``keys.altered`` if any bit, the key or ``info`` differs, or it is no data key.
+    """
+    if len(sealed) != KEY_BYTES + OVERHEAD_BYTES:
+        raise stanza.altered()
+    try:
+        plain = SUITE.decrypt(sealed, private, info)
+    except (InvalidTag, ValueError):
+        raise stanza.altered() from None
+    try:
+        return DataKey(plain)
+    finally:
+        wipe_bytes(plain)
 
 
 def fingerprint(encoded: bytes) -> str:

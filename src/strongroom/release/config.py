@@ -1,0 +1,62 @@
+"""What a key-release process is told at its start: JSON on an inherited descriptor, read once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.release.policy import Policy
+
+_Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+_Descriptor = Annotated[int, Meta(ge=3)]
+
+
+class KeyringUnlocker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="keyring"):
+    """A keyring file; with ``passphrase_fd`` its passphrase is read there until the end."""
+
+    path: _Text
+    passphrase_fd: _Descriptor | None = None
+
+
+class HpkeUnlocker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hpke"):
+    """An HPKE identity file."""
+
+    path: _Text
+
+
+class VaultUnlocker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="vault"):
+    """A transit key of Vault or OpenBao. ``token`` is a private file that holds the token."""
+
+    address: _Text
+    key: _Text
+    token: _Text
+    mount: _Text = "transit"
+    namespace: str | None = None
+    ca: str | None = None
+
+
+class AwsKmsUnlocker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="aws-kms"):
+    """A key of AWS KMS, by its ARN; credentials come from the environment as AWS defines it."""
+
+    key: _Text
+    region: _Text
+    endpoint: str | None = None
+
+
+Unlocker = KeyringUnlocker | HpkeUnlocker | VaultUnlocker | AwsKmsUnlocker
+
+
+class ReleaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Start-up configuration of one key-release process.
+
+    ``service_key`` is the private file of the Ed25519 key that signs answers, ``unlockers`` the
+    keys that can open stanzas, ``release_fd`` the socket to the workload.
+    """
+
+    service_key: _Text
+    unlockers: Annotated[tuple[Unlocker, ...], Meta(min_length=1, max_length=16)]
+    release_fd: _Descriptor
+    policy: Policy = Policy()
+    lease_seconds: Annotated[int, Meta(ge=60, le=7 * 24 * 3600)] = 24 * 3600
