@@ -20,7 +20,7 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     that can unwrap it, ``wrapped`` the base64 bytes, ``params`` what the wrapper needs besides.
     """
 
-    kind: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$")]
+    kind: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"\A[a-z0-9-]+\Z")]
     key_id: Annotated[str, Meta(min_length=1, max_length=2048)]
     wrapped: Annotated[str, Meta(max_length=16_384)]
     params: Annotated[dict[str, str], Meta(max_length=16)] = {}
