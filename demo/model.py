@@ -180,7 +180,8 @@ def _undo_rope_order(weight: np.ndarray, heads: int) -> np.ndarray:
 def to_bf16(values: np.ndarray) -> np.ndarray:
     """Finite float32 values rounded to bfloat16, ties to even, as uint16 bit patterns."""
     bits = np.ascontiguousarray(values, dtype="<f4").view("<u4")
-    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype("<u2")
+    rounded: np.ndarray = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype("<u2")
+    return rounded
 
 
 def _text_files(metadata: dict[str, Any]) -> dict[str, str]:
