@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifact.models import Sealed, seal_model, some_tensors, write_model, write_sharded
+from .models import Sealed, seal_model, some_tensors, write_model, write_sharded
 
 
 @pytest.fixture(scope="session")

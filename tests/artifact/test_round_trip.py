@@ -13,7 +13,8 @@ from strongroom.artifact import dtypes
 from strongroom.artifact.opening import open_sealed, read_sealed_index
 from strongroom.artifact.policy import DisclosurePolicy, EgressCeiling
 from strongroom.artifact.verify import verify
-from tests.artifact.models import (
+
+from .models import (
     TRUST,
     Tensors,
     seal_model,
