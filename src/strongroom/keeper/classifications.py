@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from strongroom.boundary.frames import Classify, Labels, Rung
+from strongroom.boundary.frames import MAX_ROWS, Classify, Labels, Rung
 from strongroom.errors import RequestRefused
 from strongroom.keeper import egress
 from strongroom.keeper.disclosure import Disclosure, class_scores, labels, shown_classes
@@ -72,7 +72,7 @@ class Classifications:
         fits = (
             ask.dtype == engine.input_dtype
             and ask.shape[1:] == engine.input_shape
-            and ask.shape[0] <= engine.max_batch
+            and ask.shape[0] <= min(engine.max_batch, MAX_ROWS)
             and len(ask.data) == prod(ask.shape) * dtype.itemsize
         )
         if not fits:
