@@ -26,7 +26,7 @@ DEFAULT_LANES = 4
 DEFAULT_MEMORY_KIB = 64 * 1024
 """Argon2id with t=3, p=4, m=64 MiB: the second recommended option of RFC 9106, section 4."""
 
-_KeyId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+_KeyId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 
 
 class Passphrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="argon2id"):

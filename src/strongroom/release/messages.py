@@ -22,8 +22,8 @@ NONCE_BYTES = 32
 
 Session = Annotated[bytes, Meta(min_length=SESSION_BYTES, max_length=SESSION_BYTES)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-ServiceKeyId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+ServiceKeyId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Assurance = Literal["SOFTWARE-ONLY"]
 """What stands behind the evidence. Without a TEE nothing but this machine's software does."""
 
