@@ -1,0 +1,1 @@
+"""The boundary's tests: the codec and its limits."""

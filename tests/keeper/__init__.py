@@ -1,0 +1,1 @@
+"""The keeper's own tests: meter, disclosure, sessions, the process end to end."""
