@@ -1,0 +1,148 @@
+"""The ASGI application: an allow-list of routes, and one place where refusals become responses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from strongroom.gateway.admission import Admission
+from strongroom.gateway.http import (
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    ClientGone,
+    Receive,
+    Request,
+    Scope,
+    Send,
+)
+from strongroom.gateway.inference_protocol import InferenceProtocol
+from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.openai_api import OpenAIApi
+from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
+from strongroom.gateway.served_model import ServedModel
+
+Handler = Callable[[Request], Awaitable[None]]
+
+_log: Final = logging.getLogger("strongroom.gateway")
+
+
+class Gateway:
+    """Answers HTTP requests for one model."""
+
+    def __init__(self, admission: Admission, model: ServedModel, keeper: KeeperClient) -> None:
+        self._keeper = keeper
+        openai = OpenAIApi(admission, model, keeper)
+        inference = InferenceProtocol(admission, model, keeper)
+        at = f"/v2/models/{model.name}"
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", openai.chat),
+            "/v1/completions": ("POST", openai.complete),
+            "/v1/models": ("GET", openai.models),
+            "/v2": ("GET", inference.server),
+            "/v2/health/live": ("GET", self._live),
+            "/v2/health/ready": ("GET", self._ready),
+            at: ("GET", inference.metadata),
+            f"{at}/ready": ("GET", inference.ready),
+            f"{at}/infer": ("POST", inference.infer),
+            "/healthz": ("GET", self._live),
+            "/readyz": ("GET", self._ready),
+        }
+        self._openai = openai
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            return
+        request = _Counted(scope, receive, send)
+        try:
+            await self._handler(request)(request)
+        except ClientGone:
+            return
+        except Refusal as refusal:
+            await _refuse(request, refusal)
+        except Exception as error:
+            # Its text could quote what a caller sent, so only its kind is logged.
+            _log.error("request failed: %s", type(error).__name__)
+            await _refuse(request, _internal())
+
+    def _handler(self, request: Request) -> Handler:
+        path = request.path
+        if path.startswith("/v1/models/"):
+            name = path.removeprefix("/v1/models/")
+            method, handler = "GET", _naming(self._openai, name)
+        else:
+            found = self._routes.get(path)
+            if found is None:
+                raise _no_route()
+            method, handler = found
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
+            raise _wrong_method(method)
+        return handler
+
+    async def _live(self, request: Request) -> None:
+        await request.answer({"live": True})
+
+    async def _ready(self, request: Request) -> None:
+        ready = not self._keeper.closed.is_set()
+        await request.answer({"ready": ready}, 200 if ready else 503)
+
+
+class _Counted(Request):
+    """A request that remembers whether its response has begun."""
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, self._note)
+        self._send = send
+        self.started = False
+
+    async def _note(self, message: Any) -> None:
+        self.started = True
+        await self._send(message)
+
+
+def _naming(openai: OpenAIApi, name: str) -> Handler:
+    async def handler(request: Request) -> None:
+        await openai.model(request, name)
+
+    return handler
+
+
+async def _refuse(request: _Counted, refusal: Refusal) -> None:
+    if request.started:
+        return  # uvicorn cuts the connection: the caller sees an incomplete response
+    if request.path.startswith("/v1/"):
+        body, kind = encode_openai(refusal), JSON_TYPE
+    else:
+        body, kind = encode_problem(refusal), PROBLEM_TYPE
+    await request.answer_bytes(body, refusal.status, (kind, *refusal.headers))
+
+
+def _no_route() -> Refusal:
+    return Refusal(
+        "gateway.no_route",
+        "There is nothing at this path.",
+        action="See docs/api.md for the routes.",
+        status=404,
+    )
+
+
+def _wrong_method(allowed: str) -> Refusal:
+    return Refusal(
+        "gateway.wrong_method",
+        "This path does not take this method.",
+        action=f"Use {allowed}.",
+        status=405,
+        headers=((b"allow", allowed.encode()),),
+    )
+
+
+def _internal() -> Refusal:
+    return Refusal(
+        "gateway.internal",
+        "The request failed inside the gateway.",
+        action="Report it to whoever runs this service.",
+        status=500,
+    )

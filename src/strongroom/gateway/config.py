@@ -1,0 +1,67 @@
+"""What a gateway is told at its start: canonical JSON on an inherited descriptor, read once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.errors import ConfigurationRefused
+
+PEPPER_BYTES = 32
+
+_Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+_Descriptor = Annotated[int, Meta(ge=3)]
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Start-up configuration of one gateway.
+
+    ``port`` 0 takes a free one. ``boundary_fd`` is the socket to the keeper, ``ready_fd`` takes
+    one line when the gateway listens. ``database`` is the store of API keys, ``pepper`` the
+    private file of 32 bytes that keys their digests. ``model_name`` is what callers call the model.
+    """
+
+    host: _Text
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    boundary_fd: _Descriptor
+    ready_fd: _Descriptor
+    database: _Text
+    pepper: _Text
+    model_name: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._\-]+$")]
+    max_head_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = 32 * 1024
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=2**26)] = 2**20
+    head_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
+
+
+def read_pepper(path: Path) -> bytes:
+    """The 32 bytes that key the digests of API keys.
+
+    Raises:
+        ConfigurationRefused: ``gateway.bad_pepper``: absent, readable by others, wrong length.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(PEPPER_BYTES + 1)
+    except OSError as error:
+        raise _bad_pepper(f"{path} cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise _bad_pepper(f"{path} can be read by other users")
+    if len(content) != PEPPER_BYTES:
+        raise _bad_pepper(f"{path} does not hold exactly {PEPPER_BYTES} bytes")
+    return content
+
+
+def _bad_pepper(reason: str) -> ConfigurationRefused:
+    return ConfigurationRefused(
+        "gateway.bad_pepper",
+        f"The pepper of the API keys is unusable: {reason}.",
+        action="Restore the file that `strongroom init` made, with mode 0600.",
+    )

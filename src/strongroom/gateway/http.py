@@ -1,0 +1,166 @@
+"""Requests and responses over raw ASGI: bounded reading, JSON, server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from strongroom.gateway.refusals import Refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON_TYPE: Final = (b"content-type", b"application/json")
+PROBLEM_TYPE: Final = (b"content-type", b"application/problem+json")
+_COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_CLOSE: Final = ((b"connection", b"close"),)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ClientGone(Exception):
+    """The caller hung up; nothing can be answered."""
+
+
+class Request:
+    """One request. ``headers`` holds the first value of each name; names are lower case."""
+
+    __slots__ = ("headers", "method", "path", "receive", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.receive = receive
+        self.send = send
+        self.headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            self.headers.setdefault(name, value)
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header as Latin-1 text."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def body(self, limit: int, seconds: float) -> bytes:
+        """The whole body, judged while it arrives.
+
+        Raises:
+            Refusal: 413 ``gateway.body_too_large`` above ``limit`` bytes; 408
+                ``gateway.body_too_slow`` after ``seconds``; 415 ``gateway.not_json``.
+            ClientGone: the caller hung up.
+        """
+        if int(self.headers.get(b"content-length", b"0")) > limit:
+            raise _too_large(limit)
+        kind = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        encoding = self.header(b"content-encoding") or "identity"
+        if kind != "application/json" or encoding.lower() != "identity":
+            raise _not_json()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read(limit)
+        except TimeoutError:
+            raise _too_slow(seconds) from None
+
+    async def _read(self, limit: int) -> bytes:
+        body = bytearray()
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise _too_large(limit)
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def attend(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work``, but give it up as soon as the caller hangs up."""
+        task = asyncio.ensure_future(work)
+        watch = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+                raise ClientGone
+            task.result()
+        finally:
+            task.cancel()
+            watch.cancel()
+
+    async def _gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    async def answer(self, value: Any, status: int = 200) -> None:
+        """Send ``value`` as JSON."""
+        await self.answer_bytes(_encode(value), status, (JSON_TYPE,))
+
+    async def answer_bytes(self, body: bytes, status: int, headers: Headers) -> None:
+        """Send a whole response."""
+        length = ((b"content-length", str(len(body)).encode()),)
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*headers, *length, *_COMMON],
+            }
+        )
+        if self.method == "HEAD":
+            body = b""
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def start_events(self) -> None:
+        """Begin a stream of server-sent events."""
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream; charset=utf-8"), *_COMMON],
+            }
+        )
+
+    async def event(self, value: Any) -> None:
+        """Send one event."""
+        body = b"data: " + _encode(value) + b"\n\n"
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end_events(self) -> None:
+        """Send OpenAI's end mark and finish the stream."""
+        await self.send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        "gateway.body_too_large",
+        f"The request body is larger than {limit} bytes.",
+        action="Send less.",
+        status=413,
+        headers=_CLOSE,
+    )
+
+
+def _too_slow(seconds: float) -> Refusal:
+    return Refusal(
+        "gateway.body_too_slow",
+        f"The request body did not arrive within {seconds:g} seconds.",
+        action="Send it without pause.",
+        status=408,
+        headers=_CLOSE,
+    )
+
+
+def _not_json() -> Refusal:
+    return Refusal(
+        "gateway.not_json",
+        "The request body is not declared as plain JSON.",
+        action="Send `Content-Type: application/json` and no content encoding.",
+        status=415,
+        headers=_CLOSE,
+    )

@@ -1,0 +1,249 @@
+"""The closed schema of OpenAI-compatible requests, and their meaning in our own terms.
+
+What a caller sent ends here: everything behind this module works on ``Generation``, a value of
+our own making, and forwards only that.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.gateway.denied import strip_denied
+from strongroom.gateway.refusals import Refusal
+from strongroom.gateway.text_rules import check_text
+
+MAX_MESSAGES = 1024
+MAX_STOPS = 4
+MAX_STOP_CHARACTERS = 256
+_LARGEST_MAX_TOKENS = 2**31
+
+Role = Literal["system", "user", "assistant"]
+
+
+class _Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of request structs: an unknown field is refused."""
+
+
+class TextPart(_Closed, frozen=True):
+    """One part of a message's content; only text."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | Annotated[list[TextPart], Meta(min_length=1, max_length=256)]
+
+
+class ChatMessage(_Closed, frozen=True):
+    """One message as sent."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+
+
+class StreamOptions(_Closed, frozen=True):
+    """``include_usage`` asks for a last chunk that counts tokens."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+_MaxTokens = Annotated[int, Meta(ge=1, le=_LARGEST_MAX_TOKENS)] | None
+_Stop = str | Annotated[list[str], Meta(max_length=MAX_STOPS)] | None
+_Metadata = Annotated[dict[str, str], Meta(max_length=16)] | None
+_Identifier = Annotated[str, Meta(max_length=512)] | None
+_Top = Annotated[int, Meta(ge=0, le=5)] | None
+
+
+class _Request(_Closed, frozen=True, kw_only=True):
+    """What both kinds of request have. The identifiers are accepted and dropped."""
+
+    model: Annotated[str, Meta(max_length=256)]
+    max_tokens: _MaxTokens = None
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)] | None = None
+    top_p: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    stop: _Stop = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: _Identifier = None
+    safety_identifier: _Identifier = None
+    metadata: _Metadata = None
+
+
+class ChatRequest(_Request, frozen=True, kw_only=True):
+    """Body of ``POST /v1/chat/completions``."""
+
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    max_completion_tokens: _MaxTokens = None
+    logprobs: bool | None = None
+    top_logprobs: _Top = None
+
+
+class CompletionRequest(_Request, frozen=True, kw_only=True):
+    """Body of ``POST /v1/completions``."""
+
+    prompt: str | Annotated[list[str], Meta(min_length=1, max_length=1)]
+    logprobs: _Top = None
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message in our own terms."""
+
+    role: Role
+    content: str
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """A validated request to generate; ``messages`` for a chat, else ``prompt``.
+
+    ``max_tokens`` ``None`` takes the default. ``scores`` is how many likeliest tokens the keeper
+    is asked for at each position (0: none), ``shown`` how many of them the caller wanted listed.
+    """
+
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    stops: tuple[str, ...]
+    stream: bool
+    include_usage: bool
+    scores: int = 0
+    shown: int = 0
+
+
+_R = TypeVar("_R", bound=_Request)
+
+
+def chat_generation(fields: dict[str, Any], most_scores: int) -> Generation:
+    """The meaning of a chat request. ``most_scores`` is what the caller's rung grants (0 to 5).
+
+    Raises:
+        Refusal: 400, with the field's name.
+    """
+    granted = _granted(most_scores)
+    strip_denied(fields, granted)
+    _refuse_media(fields)
+    request = _convert(fields, ChatRequest)
+    if request.max_tokens is not None and request.max_completion_tokens is not None:
+        raise _bad("Give only one of `max_tokens` and `max_completion_tokens`.", "max_tokens")
+    shown = request.top_logprobs or 0
+    if shown and not request.logprobs:
+        raise _bad("`top_logprobs` needs `logprobs` to be true.", "top_logprobs")
+    _check_scores(shown, most_scores, "top_logprobs")
+    return Generation(
+        model=request.model,
+        messages=tuple(_message(m, i) for i, m in enumerate(request.messages)),
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        scores=max(shown, 1) if request.logprobs else 0,
+        shown=shown,
+        **_shared(request),
+    )
+
+
+def completion_generation(fields: dict[str, Any], most_scores: int) -> Generation:
+    """The meaning of a completion request; see ``chat_generation``."""
+    strip_denied(fields, _granted(most_scores))
+    request = _convert(fields, CompletionRequest)
+    prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
+    check_text(prompt, "prompt")
+    shown = request.logprobs or 0
+    _check_scores(shown, most_scores, "logprobs")
+    wanted = request.logprobs is not None
+    return Generation(
+        model=request.model,
+        prompt=prompt,
+        max_tokens=request.max_tokens,
+        scores=max(shown, 1) if wanted else 0,
+        shown=shown,
+        **_shared(request),
+    )
+
+
+def _granted(most_scores: int) -> frozenset[str]:
+    if most_scores == 0:
+        return frozenset()
+    return frozenset({"logprobs", "top_logprobs"} if most_scores > 1 else {"logprobs"})
+
+
+def _check_scores(wanted: int, most: int, param: str) -> None:
+    if wanted > max(most, 1):
+        raise _bad(f"`{param}` can be {most} at most at your rung.", param)
+
+
+def _shared(request: _Request) -> dict[str, Any]:
+    options = request.stream_options
+    if options is not None and not request.stream:
+        raise _bad("`stream_options` needs `stream` to be true.", "stream_options")
+    return {
+        "temperature": 1.0 if request.temperature is None else request.temperature,
+        "top_p": 1.0 if request.top_p is None else request.top_p,
+        "stops": _stops(request.stop),
+        "stream": bool(request.stream),
+        "include_usage": options is not None and options.include_usage,
+    }
+
+
+def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    stops = () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop)
+    for text in stops:
+        if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
+            raise _bad(f"Each `stop` has 1 to {MAX_STOP_CHARACTERS} characters.", "stop")
+        check_text(text, "stop")
+    return stops
+
+
+def _message(message: ChatMessage, index: int) -> Message:
+    content = message.content
+    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    check_text(text, f"messages[{index}].content")
+    role: Role = "system" if message.role == "developer" else message.role
+    return Message(role, text)
+
+
+def _refuse_media(fields: dict[str, Any]) -> None:
+    """Name what a message carries besides text, which the schema's own words would not."""
+    messages = fields.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        if not isinstance(message, dict):
+            continue
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind != "text":
+                raise Refusal(
+                    "gateway.media_not_accepted",
+                    f"`messages[{index}]` has a content part of another type than `text`.",
+                    action="Send text only; media and tools are not accepted.",
+                    param=f"messages[{index}].content",
+                )
+
+
+def _convert(fields: dict[str, Any], kind: type[_R]) -> _R:
+    try:
+        return msgspec.convert(fields, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise unacceptable(error) from None
+
+
+def unacceptable(error: msgspec.ValidationError) -> Refusal:
+    """The refusal of a body that breaks the schema, naming the field."""
+    text, _, path = str(error).partition(" - at `$")
+    param = path.rstrip("`").lstrip(".") or None
+    if "unknown field" in text:
+        name = text.split("`")[1]
+        param = f"{param}.{name}" if param else name
+    return _bad(f"{text}{f' at `{param}`' if param else ''}.", param)
+
+
+def _bad(message: str, param: str | None) -> Refusal:
+    return Refusal(
+        "gateway.bad_request",
+        message,
+        action="See docs/api.md for the fields that are accepted.",
+        param=param,
+    )

@@ -1,0 +1,142 @@
+"""The model behind the door as the gateway knows it: its card, tokenizer and template."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from strongroom.boundary.frames import MAX_TOP_LOGPROBS, Generate, ModelCard, Rung, Sampling
+from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.chat_template import ChatTemplate
+from strongroom.gateway.refusals import Refusal
+from strongroom.gateway.schema import Generation
+from strongroom.gateway.tokenizing import ModelTokenizer
+
+_MOST_SCORES: Final[dict[Rung, int]] = {
+    "top1": 1,
+    "topk": MAX_TOP_LOGPROBS,
+    "logits": MAX_TOP_LOGPROBS,
+    "embeddings": MAX_TOP_LOGPROBS,
+}
+_THREAD_CHARACTERS: Final = 16_384
+"""Longer conversations are tokenised in a thread, so that they hold nobody up."""
+
+COMPLETION_DEFAULT: Final = 16
+"""OpenAI's default ``max_tokens`` of completions; a chat may fill the context."""
+
+
+class ServedModel:
+    """What answers questions about the one model that this gateway serves.
+
+    Raises:
+        ConfigurationRefused: ``gateway.tokenizer_unsupported``, ``gateway.template_unsupported``
+            or ``gateway.bad_card``: callers' text cannot be kept apart from control tokens.
+    """
+
+    def __init__(self, name: str, card: ModelCard) -> None:
+        self.name = name
+        self.card = card
+        self.created = int(time.time())
+        self._tokenizer: ModelTokenizer | None = None
+        self._template: ChatTemplate | None = None
+        if card.kind == "causal-lm":
+            if card.context_length < 2 or card.vocab_size < 1:
+                raise _bad_card()
+            self._tokenizer = ModelTokenizer(card.tokenizer, card.vocab_size)
+            if card.chat_template:
+                self._template = ChatTemplate(
+                    card.chat_template, card.special_tokens, self._tokenizer
+                )
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The tokenizer; 404 ``gateway.not_a_language_model`` for a classifier."""
+        if self._tokenizer is None:
+            raise Refusal(
+                "gateway.not_a_language_model",
+                f"The model `{self.name}` does not generate text.",
+                action="Use /v2/models/{name}/infer.",
+                status=404,
+            )
+        return self._tokenizer
+
+    def rung(self, tenant: str) -> Rung:
+        """The rung of disclosure that the sealed policy gives ``tenant``."""
+        return self.card.rungs.get(tenant, self.card.rungs.get("*", "closed"))
+
+    def most_scores(self, tenant: str) -> int:
+        """How many likeliest tokens the rung of ``tenant`` shows at each position."""
+        return _MOST_SCORES.get(self.rung(tenant), 0)
+
+    def require(self, name: str) -> None:
+        """Refuse any other model name: 404 ``gateway.no_model``."""
+        if name != self.name:
+            raise Refusal(
+                "gateway.no_model",
+                "There is no model of that name here.",
+                action=f"Ask for `{self.name}`.",
+                status=404,
+                param="model",
+            )
+
+    async def tokens(self, generation: Generation) -> list[int]:
+        """The prompt's ids.
+
+        Raises:
+            Refusal: 400 ``gateway.context_exceeded``, or why there are none.
+        """
+        characters = sum(len(m.content) for m in generation.messages) + len(generation.prompt)
+        if self.tokenizer.too_long(characters, self.card.context_length):
+            raise self._exceeded()
+        if characters > _THREAD_CHARACTERS:
+            ids = await asyncio.to_thread(self._encode, generation)
+        else:
+            ids = self._encode(generation)
+        if len(ids) >= self.card.context_length:
+            raise self._exceeded()
+        return ids
+
+    def _encode(self, generation: Generation) -> list[int]:
+        if generation.messages:
+            if self._template is None:
+                raise Refusal(
+                    "gateway.no_chat_template",
+                    "This model has no chat template.",
+                    action="Use /v1/completions.",
+                )
+            return self._template.encode(generation.messages)
+        ids = self.tokenizer.encode_prompt(generation.prompt)
+        if not ids:
+            raise Refusal(
+                "gateway.empty_prompt", "The prompt is empty.", action="Send text.", param="prompt"
+            )
+        return ids
+
+    def frame(self, number: int, tenant: str, generation: Generation, ids: list[int]) -> Generate:
+        """The one frame that is forwarded: our own encoding, with ``max_tokens`` bounded."""
+        room = self.card.context_length - len(ids)
+        default = room if generation.messages else COMPLETION_DEFAULT
+        return Generate(
+            id=number,
+            tenant=tenant,
+            tokens=tuple(ids),
+            max_tokens=min(generation.max_tokens or default, room),
+            sampling=Sampling(temperature=generation.temperature, top_p=generation.top_p),
+            top_logprobs=generation.scores,
+        )
+
+    def _exceeded(self) -> Refusal:
+        return Refusal(
+            "gateway.context_exceeded",
+            f"The prompt leaves no room in the context of {self.card.context_length} tokens.",
+            action="Send a shorter one.",
+        )
+
+
+def _bad_card() -> ConfigurationRefused:
+    return ConfigurationRefused(
+        "gateway.bad_card",
+        "The keeper's card has no context or vocabulary.",
+        action="Run the same version on both sides.",
+    )

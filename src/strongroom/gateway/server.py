@@ -1,0 +1,124 @@
+"""A gateway from its configuration to its end.
+
+1. Read the pepper, open the store.
+2. Take over the socket; wait for the keeper's greeting; prove tokenizer and template.
+3. Listen; say so on ``ready_fd``.
+4. Serve until SIGTERM (finish what is under way, exit 0) or until the keeper is gone (answer 503
+   to what is under way, exit with the error's code).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.admission import Admission
+from strongroom.gateway.api_keys import Authenticator
+from strongroom.gateway.app import Gateway
+from strongroom.gateway.config import GatewayConfig, read_pepper
+from strongroom.gateway.http_protocol import bounded_protocol
+from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.served_model import ServedModel
+from strongroom.store.sqlite import SqliteKeyStore
+
+_DRAIN_SECONDS = 10
+
+
+async def serve(config: GatewayConfig) -> None:
+    """Run a gateway to its end.
+
+    Raises:
+        StrongroomError: it cannot start, or the keeper is gone (``gateway.keeper_gone``,
+            ``gateway.keeper_violation`` or what was wrong with the stream).
+    """
+    with ExitStack() as stack:
+        pepper = read_pepper(Path(config.pepper))  # (1)
+        store = stack.enter_context(SqliteKeyStore(Path(config.database)))
+        keeper, hello = await KeeperClient.connect(_boundary(config.boundary_fd))  # (2)
+        stack.callback(keeper.close)
+        model = ServedModel(config.model_name, hello.card)
+        admission = Admission(
+            Authenticator(store, pepper), config.max_body_bytes, config.body_seconds
+        )
+        listener = stack.enter_context(_listen(config.host, config.port))  # (3)
+        server = uvicorn.Server(_uvicorn(config, Gateway(admission, model, keeper)))
+        watch = asyncio.ensure_future(_stop_without_keeper(server, keeper))
+        _announce(config.ready_fd, config.host, listener)
+        try:
+            await server.serve(sockets=[listener])  # (4)
+        finally:
+            watch.cancel()
+        if keeper.error is not None:
+            raise keeper.error
+
+
+async def _stop_without_keeper(server: uvicorn.Server, keeper: KeeperClient) -> None:
+    await keeper.closed.wait()
+    server.should_exit = True
+
+
+def _uvicorn(config: GatewayConfig, app: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=bounded_protocol(config.max_head_bytes, config.head_seconds),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=config.max_connections,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+
+
+def _boundary(descriptor: int) -> socket.socket:
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise ConfigurationRefused(
+            "gateway.bad_socket",
+            f"Descriptor {descriptor} is not a socket: {error.strerror}.",
+            action="Hand down one end of a Unix socket pair as boundary_fd.",
+        ) from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationRefused(
+            "gateway.cannot_listen",
+            f"Cannot listen on {host} port {port}: {error.strerror}.",
+            action="Choose another address or port.",
+        ) from None
+    return listener
+
+
+def _announce(descriptor: int, host: str, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    line = msgspec.json.encode({"ready": True, "url": f"http://{shown}:{port}"}) + b"\n"
+    try:
+        with os.fdopen(descriptor, "wb") as ready:
+            ready.write(line)
+    except OSError as error:
+        raise ConfigurationRefused(
+            "gateway.bad_ready_fd",
+            f"Descriptor {descriptor} cannot be written: {error.strerror}.",
+            action="Hand down the writing end of a pipe as ready_fd.",
+        ) from None
