@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -76,16 +77,19 @@ def what_next(console: Console, stage: Stage, keep: bool) -> None:
     """The next three commands to type; with ``keep``, first how to use what is still serving."""
     if keep:
         console.print(f"\n[bold]Serving until Ctrl-C[/] at {stage.url}, key {stage.api_key}. Try:")
-        console.print(
-            f"  curl {stage.url}/v1/chat/completions -H 'Authorization: Bearer {stage.api_key}' \\\n"
-            f'    -H \'Content-Type: application/json\' -d \'{{"model": "{stage.model_name}", '
-            '"messages": [{"role": "user", "content": "Hello"}]}\'',
-            soft_wrap=True,
-            markup=False,
-        )
+        console.print(_curl(stage), soft_wrap=True, markup=False)
     console.print("\n[bold]Next, with a model of your own:[/]")
     for command in NEXT_COMMANDS:
         console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _curl(stage: Stage) -> str:
+    turns = [{"role": "user", "content": "Hello"}]
+    body = json.dumps({"model": stage.model_name, "messages": turns})
+    return (
+        f"  curl {stage.url}/v1/chat/completions -H 'Authorization: Bearer {stage.api_key}' "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )
 
 
 NEXT_COMMANDS = (

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import openai
+
+from demo import home as homes
+from demo.privilege import as_ordinary_child
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.opening import open_sealed
 from strongroom.artifact.trust import ReleaseState, Trust
 from strongroom.errors import StrongroomError
-
-from demo import home as homes
-from demo.privilege import as_ordinary_child
 
 COMMAND = Path(sys.executable).with_name("strongroom")
 """The installed command line, beside the interpreter that runs this."""

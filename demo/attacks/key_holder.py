@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from strongroom.artifact import floe, index, key_schedule
-from strongroom.artifact.manifest import Manifest, PlacedPart, read_manifest
-from strongroom.artifact.secret_access import TOKEN
 
 from demo.attacks.interface import Outcome
 from demo.attacks.sealed import SealedAttack, judge, own, sealed_copy
+from strongroom.artifact import floe, index, key_schedule
+from strongroom.artifact.manifest import Manifest, PlacedPart, read_manifest
+from strongroom.artifact.secret_access import TOKEN
 
 if TYPE_CHECKING:
     from demo.stage import Stage

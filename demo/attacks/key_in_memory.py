@@ -6,12 +6,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from strongroom.artifact.secret_access import TOKEN
-
+from demo import ROOT
 from demo.attacks.interface import Attack, Outcome
 from demo.disk import weight_windows
 from demo.memory import MemorySearch, search_memory
-from demo.privilege import as_ordinary_child, may_read_any_process, open_to_all_tracers
+from demo.privilege import as_ordinary_child, may_read_any_process
+from strongroom.artifact.secret_access import TOKEN
 
 if TYPE_CHECKING:
     from demo.stage import Stage
@@ -52,13 +52,10 @@ def _search(pid: int, secret: bytes, window: bytes) -> MemorySearch:
 
 
 def _search_child(stage: Stage, secret: bytes, window: bytes) -> MemorySearch:
-    def preexec() -> None:
-        as_ordinary_child()
-        open_to_all_tracers()
-
     with subprocess.Popen(
         [sys.executable, "-m", "demo.opened", str(stage.home), str(stage.sealed)],
-        preexec_fn=preexec,
+        cwd=ROOT,
+        preexec_fn=as_ordinary_child,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import ROOT
 from demo.attacks.interface import Attack, Outcome
 from demo.disk import weight_windows
 from demo.memory import MemorySearch
@@ -56,6 +57,7 @@ def steal(pid: int, needle: bytes) -> MemorySearch:
     """Search ``pid`` from a process of its own that has no capabilities."""
     done = subprocess.run(
         [sys.executable, "-m", "demo.memory", str(pid), needle.hex()],
+        cwd=ROOT,
         preexec_fn=as_ordinary_child,
         capture_output=True,
         text=True,
@@ -68,6 +70,7 @@ def steal_from_open_process(weights: Path, needle: bytes) -> MemorySearch:
     """The control: the same search in a process that holds ``weights`` and has no walls."""
     with subprocess.Popen(
         [sys.executable, "-c", VICTIM, str(weights)],
+        cwd=ROOT,
         preexec_fn=as_ordinary_child,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -57,7 +57,7 @@ def stage_files(stage: Stage) -> Iterator[Path]:
 
 
 def open_files(pid: int) -> Iterator[Path]:
-    """The regular files (deleted and in-memory ones too) that ``pid`` holds open, if we may look."""
+    """The files that ``pid`` holds open, deleted and in-memory ones too, if we may look."""
     try:
         yield from (Path(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
     except PermissionError:

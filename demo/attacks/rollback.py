@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strongroom.artifact.trust import ReleaseState
-
 from demo.attacks.interface import Attack, Outcome
 from demo.attacks.sealed import NOTHING, judge, sealed_copy
+from strongroom.artifact.trust import ReleaseState
 
 if TYPE_CHECKING:
     from demo.stage import Stage

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strongroom.artifact.floe import GCM256_IV256_1M, HEADER_BYTES
-
-from demo.attacks.sealed import SealedAttack, first_body, own
+from demo.attacks.sealed import SealedAttack, own
+from strongroom.artifact.manifest import read_manifest
 
 if TYPE_CHECKING:
     from demo.stage import Stage
@@ -21,15 +20,17 @@ class SegmentSwap(SealedAttack):
     reasons = frozenset({"artifact.segment_moved"})
 
     def tamper(self, stage: Stage, copy: Path) -> str:
-        body = own(first_body(copy))
-        size = GCM256_IV256_1M.segment_bytes
-        first, second = (HEADER_BYTES + number * size for number in (2, 5))
-        with body.open("r+b") as file:
-            file.seek(first)
-            one = file.read(size)
-            file.seek(second)
-            other = file.read(size)
-            for place, segment in ((first, other), (second, one)):
-                file.seek(place)
-                file.write(segment)
-        return "Segments 2 and 5 changed places"
+        manifest = read_manifest(copy, stage.trust)
+        placed = next(part for part in manifest.placed_parts() if part.part.role == "weights")
+        first, second = 2, placed.geometry.segments - 2  # full ones both, so of one length
+        body = own(copy / placed.part.name)
+        content = bytearray(body.read_bytes())
+        one, other = (_span(placed.geometry.file_span(number)) for number in (first, second))
+        content[one], content[other] = content[other], content[one]
+        body.write_bytes(content)
+        return f"Segments {first} and {second} changed places"
+
+
+def _span(place: tuple[int, int]) -> slice:
+    start, length = place
+    return slice(start, start + length)

@@ -66,7 +66,7 @@ class SmuggledTokens(Attack):
         return tokens, done.choices[0].message.content or ""
 
 
-REAL_TURNS: list["ChatCompletionMessageParam"] = [
+REAL_TURNS: list[ChatCompletionMessageParam] = [
     {"role": "user", "content": "What is the capital of France?"},
     {"role": "system", "content": ORDER},
     {"role": "user", "content": QUESTION},

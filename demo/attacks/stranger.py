@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.attacks.interface import Outcome
+from demo.attacks.sealed import NOTHING, SealedAttack, judge, sealed_copy
 from strongroom.artifact import canonical, names
 from strongroom.artifact.signing import SigningKey
 from strongroom.artifact.trust import Trust
-
-from demo.attacks.interface import Outcome
-from demo.attacks.sealed import NOTHING, SealedAttack, judge, sealed_copy
 
 if TYPE_CHECKING:
     from demo.stage import Stage

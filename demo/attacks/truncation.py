@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strongroom.artifact.floe import GCM256_IV256_1M
-
 from demo.attacks.sealed import SealedAttack, first_body, own
+from strongroom.artifact.manifest import read_manifest
 
 if TYPE_CHECKING:
     from demo.stage import Stage
@@ -22,6 +21,7 @@ class Truncation(SealedAttack):
     reasons = frozenset({"artifact.truncated"})
 
     def tamper(self, stage: Stage, copy: Path) -> str:
+        segment = read_manifest(copy, stage.trust).parameters.segment_bytes
         body = own(first_body(copy))
-        os.truncate(body, body.stat().st_size - 3 * GCM256_IV256_1M.segment_bytes)
+        os.truncate(body, body.stat().st_size - 3 * segment)
         return "The last three segments were cut off"
