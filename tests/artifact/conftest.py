@@ -34,7 +34,7 @@ def sealed(pristine: Sealed, tmp_path: Path) -> Sealed:
 @pytest.fixture
 def sharded(pristine_sharded: Sealed, tmp_path: Path) -> Sealed:
     """A copy to spoil."""
-    return copy_of(pristine_sharded, tmp_path)
+    return copy_of(pristine_sharded, tmp_path / "sharded")
 
 
 def copy_of(original: Sealed, where: Path) -> Sealed:

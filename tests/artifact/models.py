@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from blake3 import blake3
 
+from strongroom.artifact import canonical
 from strongroom.artifact.data_key import DataKey
+from strongroom.artifact.floe import OVERHEAD, Floe
+from strongroom.artifact.key_schedule import part_aad
 from strongroom.artifact.manifest import Manifest
 from strongroom.artifact.opening import OpenedModel, open_sealed
 from strongroom.artifact.policy import DisclosurePolicy
@@ -124,3 +130,65 @@ def flip(path: Path, offset: int, mask: int = 1) -> None:
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ mask]))
+
+
+def edit_manifest(
+    sealed: Sealed, edit: Callable[[dict[str, Any]], None], signer: SigningKey | None = SIGNER
+) -> None:
+    """Change the manifest; sign it again unless ``signer`` is None."""
+    path = sealed.folder / "manifest.json"
+    document = json.loads(path.read_bytes())
+    edit(document)
+    raw = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+    write_manifest(sealed, raw, signer)
+
+
+def write_manifest(sealed: Sealed, raw: bytes, signer: SigningKey | None = SIGNER) -> None:
+    """Put bytes in the manifest's place, signed as they are."""
+    (sealed.folder / "manifest.json").write_bytes(raw)
+    if signer is not None:
+        signatures = canonical.encode(signer.sign(raw))
+        (sealed.folder / "signatures.json").write_bytes(signatures)
+
+
+def segments_of(sealed: Sealed, part: int) -> tuple[bytes, list[bytes]]:
+    """FLOE header and segments of a part."""
+    entry = sealed.manifest.parts[part]
+    raw = (sealed.folder / entry.name).read_bytes()
+    size = sealed.manifest.parameters.segment_bytes
+    return raw[:74], [raw[i : i + size] for i in range(74, len(raw), size)]
+
+
+def forge(sealed: Sealed, part: int, edit: Callable[[bytearray], None]) -> None:
+    """What a customer with the data key can do: encrypt other plaintext in a part's place."""
+    entry, parameters = sealed.manifest.parts[part], sealed.manifest.parameters
+    aad = part_aad(sealed.manifest.seal_id, entry.role, entry.shard, entry.shards)
+    header, segments = segments_of(sealed, part)
+    floe = Floe.start_decryption(parameters, sealed.key.reveal(TOKEN), aad, header)
+    plain = bytearray()
+    for number, segment in enumerate(segments):
+        piece = bytearray(len(segment) - OVERHEAD)
+        final = number == len(segments) - 1
+        floe.decrypt_segment(number, final, memoryview(segment), memoryview(piece))
+        plain += piece
+    edit(plain)
+    size = parameters.plaintext_bytes
+    out = bytearray(header)
+    for number in range(len(segments)):
+        piece = plain[number * size : (number + 1) * size]
+        sealed_piece = bytearray(len(piece) + OVERHEAD)
+        final = number == len(segments) - 1
+        floe.encrypt_segment(number, final, piece, memoryview(sealed_piece))
+        out += sealed_piece
+    (sealed.folder / entry.name).write_bytes(out)
+
+
+def resign_bodies(sealed: Sealed) -> None:
+    """What only the owner can do: hash the parts as they are now, and sign again."""
+    hashes = b"".join(
+        blake3(segment).digest()
+        for part in range(len(sealed.manifest.parts))
+        for segment in segments_of(sealed, part)[1]
+    )
+    (sealed.folder / "segments.b3").write_bytes(hashes)
+    edit_manifest(sealed, lambda m: m["hash_list"].update(root=blake3(hashes).hexdigest()))
