@@ -25,6 +25,7 @@ from strongroom.keys.wiping import wipe_bytes
 _LABEL = b"strongroom aws-kms wrap v1"
 _CONTEXT_NAME = "strongroom-context-sha256"
 TIMEOUT_SECONDS = 10
+_MAX_BLOB_BYTES = 6144
 
 _CODES = {
     "AccessDeniedException": ("denied", "denied the use of the key"),
@@ -93,9 +94,12 @@ class AwsKms(KeyWrapper):
             KeyRefused: the codes of ``stanza.check`` and of ``wrap``, or ``keys.altered``.
         """
         sealed = stanza.check(recipient, self.kind, (self.key_id,), context, ("kek",))
+        blob = stanza.decode(recipient.params["kek"])
+        if not 1 <= len(blob) <= _MAX_BLOB_BYTES:
+            raise stanza.malformed("its ciphertext has no length that KMS knows")
         answer = self._ask(
             "decrypt",
-            CiphertextBlob=stanza.decode(recipient.params["kek"]),
+            CiphertextBlob=blob,
             EncryptionContext=_encryption_context(context),
         )
         kek: bytes = answer["Plaintext"]
@@ -118,8 +122,6 @@ class AwsKms(KeyWrapper):
             if code in ("InvalidCiphertextException", "IncorrectKeyException"):
                 raise stanza.altered() from None
             raise _refused(*_CODES.get(code, ("server_refused", "refused the request"))) from None
-        except botocore.exceptions.ParamValidationError:
-            raise stanza.malformed("its ciphertext has no acceptable length") from None
         except botocore.exceptions.BotoCoreError as error:
             raise _refused("unreachable", f"did not answer ({type(error).__name__})") from None
 
