@@ -9,7 +9,7 @@
    drop all that held it.
 5. Lay tensors over the arena, build the engine, warm it up: every path that will be served has run
    once, every module is imported, every thread exists.
-6. Protect the arena against writing.
+6. Keep the arena out of dumps, children and swap.
 7. Map the egress meter's memory.
 8. Lock down.
 9. Send ``Hello``, then serve until the gateway hangs up, a signal asks to stop, or the key's lease
@@ -96,12 +96,12 @@ def _serve(
     words = egress.explain_budget(_parameters(model), deployment, tenant)
     card = _card(engine, model)
     hello(card, {}, words)  # refuses now what could not be said after lock-down
-    lockdown.protect_arena(model.arena)  # (6)
+    walls = lockdown.protect_arena(model.arena) if model.arena else {}  # (6)
     memory = MeterState(Path(config.egress_state), deployment, tenant)  # (7)
     disclosure = Disclosure(model.policy.rungs)
     session = Session(engine, disclosure, memory.meter, memory.now, memory.commit)
     channel = Channel(config.boundary_fd)
-    walls = lockdown.lock(  # (8)
+    walls |= lockdown.lock(  # (8)
         config.profile,
         keep_fds=[config.boundary_fd, STANDARD_ERROR],
         required=config.required_walls,
