@@ -1,0 +1,157 @@
+"""A decoder layer's matrices in the two forms that are fast on a CPU.
+
+``Packed`` copies the weights once to float32 in the blocked order that oneDNN multiplies fastest
+(twice the bytes of bf16 weights, beside the sealed arena). It fuses what it can: norm gains go
+into the next matrix (a product of two bf16 numbers is exact in float32), q, k and v are one
+matrix, and SiLU, the gate's product and the residual sums run inside the multiplications.
+On CPUs without bf16 instructions it is several times faster than bf16 for two rows or more.
+
+``Stored`` multiplies the arena's tensors where they lie and copies nothing. It reads half the
+bytes, which decides when a single row is computed, and it is best at any size on CPUs with bf16
+instructions (AVX-512 BF16, AMX).
+
+Both keep the residual stream, norms, rotations and attention in float32.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from strongroom.keeper.engine.llama_config import LlamaConfig
+from strongroom.keeper.engine.llama_weights import LayerWeights
+from strongroom.keeper.engine.rope import interleave
+
+PACK_ROWS = 16
+"""The row count that oneDNN is asked to lay the weights out for; measured good from 2 to 128."""
+
+
+class Layer(ABC):
+    """The matrices of one layer. ``hidden`` is float32 (rows, hidden_size) throughout."""
+
+    @abstractmethod
+    def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Normed projections, float32 (rows, (heads + 2 kv_heads) * head_dim), q and k interleaved."""
+
+    @abstractmethod
+    def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """``hidden`` plus the output projection of ``mixed`` (rows, heads * head_dim)."""
+
+    @abstractmethod
+    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``hidden`` plus its gated feed-forward."""
+
+
+class Head(ABC):
+    """The final norm and the vocabulary's matrix."""
+
+    @abstractmethod
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32 (rows, vocab_size)."""
+
+
+def pack(matrix: torch.Tensor) -> torch.Tensor:
+    """A float32 (out, in) matrix in oneDNN's blocked order (opaque; only for ``multiply``)."""
+    reorder: Any = torch.ops.mkldnn._reorder_linear_weight
+    packed: torch.Tensor = reorder(matrix.contiguous(), PACK_ROWS)
+    return packed
+
+
+_pointwise: Any = torch.ops.mkldnn._linear_pointwise
+
+
+class PackedLayer(Layer):
+    """See the module: float32, packed, fused."""
+
+    def __init__(self, weights: LayerWeights, config: LlamaConfig) -> None:
+        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        gain, post_gain = weights.input_norm.float(), weights.post_norm.float()
+        q, k = (interleave(w.float(), config.head_dim) for w in (weights.q, weights.k))
+        self._qkv = pack(torch.cat([q, k, weights.v.float()]) * gain)
+        self._qkv_bias = _joined_bias(weights, config)
+        self._out = pack(weights.out.float())
+        self._out_bias = None if weights.out_bias is None else weights.out_bias.float()
+        self._gate = pack(weights.gate.float() * post_gain)
+        self._up = pack(weights.up.float() * post_gain)
+        self._down = pack(weights.down.float())
+
+    def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        out: torch.Tensor = _pointwise(normed, self._qkv, self._qkv_bias, "none", [], "")
+        return out
+
+    def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = _pointwise.binary(mixed, hidden, self._out, self._out_bias, "add")
+        return out
+
+    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        gate = _pointwise(normed, self._gate, None, "swish", [], "")
+        gated = _pointwise.binary(normed, gate, self._up, None, "mul")
+        out: torch.Tensor = _pointwise.binary(gated, hidden, self._down, None, "add")
+        return out
+
+
+class PackedHead(Head):
+    """The vocabulary's matrix, float32, packed, with the final norm's gain inside."""
+
+    def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
+        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._matrix = pack(matrix.float() * norm.float())
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
+        return out
+
+
+class StoredLayer(Layer):
+    """See the module: the arena's own tensors, in their own dtype."""
+
+    def __init__(self, weights: LayerWeights, config: LlamaConfig) -> None:
+        self._weights, self._head_dim = weights, config.head_dim
+        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._input_gain, self._post_gain = weights.input_norm.float(), weights.post_norm.float()
+        self._bias = _joined_bias(weights, config)
+        self._half = config.head_dim // 2
+
+    def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        weights = self._weights
+        normed = F.rms_norm(hidden, self._shape, self._input_gain, self._eps).to(weights.q.dtype)
+        qk = torch.cat([F.linear(normed, weights.q), F.linear(normed, weights.k)], -1)
+        planes = qk.unflatten(-1, (-1, 2, self._half)).transpose(-1, -2).flatten(1)
+        out = torch.cat([planes, F.linear(normed, weights.v)], -1).float()
+        return out if self._bias is None else out.add_(self._bias)
+
+    def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        weights = self._weights
+        return hidden + F.linear(mixed.to(weights.out.dtype), weights.out, weights.out_bias)
+
+    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        weights = self._weights
+        normed = F.rms_norm(hidden, self._shape, self._post_gain, self._eps).to(weights.gate.dtype)
+        gated = F.silu(F.linear(normed, weights.gate)).mul_(F.linear(normed, weights.up))
+        return hidden + F.linear(gated, weights.down)
+
+
+class StoredHead(Head):
+    """The vocabulary's matrix where it lies."""
+
+    def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
+        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._gain, self._matrix = norm.float(), matrix
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        normed = F.rms_norm(hidden, self._shape, self._gain, self._eps)
+        return F.linear(normed.to(self._matrix.dtype), self._matrix).float()
+
+
+def _joined_bias(weights: LayerWeights, config: LlamaConfig) -> torch.Tensor | None:
+    """The bias of q, k and v as one float32 vector, q and k interleaved like their matrices."""
+    if weights.q_bias is None or weights.k_bias is None or weights.v_bias is None:
+        return None
+    q, k = (interleave(b.float(), config.head_dim) for b in (weights.q_bias, weights.k_bias))
+    return torch.cat([q, k, weights.v_bias.float()])
