@@ -28,10 +28,10 @@ TIMEOUT_SECONDS = 10
 _MAX_BLOB_BYTES = 6144
 
 _CODES = {
-    "AccessDeniedException": ("denied", "denied the use of the key"),
-    "NotFoundException": ("no_such_key", "has no such key"),
-    "DisabledException": ("key_disabled", "says that the key is disabled"),
-    "KMSInvalidStateException": ("key_disabled", "says that the key cannot be used now"),
+    "AccessDeniedException": ("keys.denied", "denied the use of the key"),
+    "NotFoundException": ("keys.no_such_key", "has no such key"),
+    "DisabledException": ("keys.key_disabled", "says that the key is disabled"),
+    "KMSInvalidStateException": ("keys.key_disabled", "says that the key cannot be used now"),
 }
 
 
@@ -121,9 +121,11 @@ class AwsKms(KeyWrapper):
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("InvalidCiphertextException", "IncorrectKeyException"):
                 raise stanza.altered() from None
-            raise _refused(*_CODES.get(code, ("server_refused", "refused the request"))) from None
+            raise _refused(
+                *_CODES.get(code, ("keys.server_refused", "refused the request"))
+            ) from None
         except botocore.exceptions.BotoCoreError as error:
-            raise _refused("unreachable", f"did not answer ({type(error).__name__})") from None
+            raise _refused("keys.unreachable", f"did not answer ({type(error).__name__})") from None
 
 
 def _encryption_context(context: bytes) -> dict[str, str]:
@@ -145,9 +147,9 @@ def _libraries() -> tuple[Any, Any]:
     return boto3, botocore
 
 
-def _refused(reason: str, message: str) -> KeyRefused:
+def _refused(code: str, message: str) -> KeyRefused:
     return KeyRefused(
-        f"keys.{reason}",
+        code,
         f"AWS KMS {message}.",
         action="Check the credentials, the region, the key's ARN and its key policy.",
     )

@@ -125,15 +125,15 @@ class VaultTransit(KeyWrapper):
         try:
             return call(name=self._key, mount_point=self._mount, **arguments)
         except hvac.exceptions.Forbidden:
-            raise _refused("denied", "denied the use of the key") from None
+            raise _refused("keys.denied", "denied the use of the key") from None
         except hvac.exceptions.InvalidPath:
-            raise _refused("no_such_key", "has no such key or mount") from None
+            raise _refused("keys.no_such_key", "has no such key or mount") from None
         except hvac.exceptions.InvalidRequest:
             if operation == "decrypt_data":
                 raise stanza.altered() from None
-            raise _refused("server_refused", "refused the request") from None
+            raise _refused("keys.server_refused", "refused the request") from None
         except (hvac.exceptions.VaultError, requests.RequestException) as error:
-            raise _refused("unreachable", f"did not answer ({type(error).__name__})") from None
+            raise _refused("keys.unreachable", f"did not answer ({type(error).__name__})") from None
 
 
 def _hvac() -> Any:
@@ -155,13 +155,13 @@ def _text(answer: Any, field: str) -> str:
     except (KeyError, TypeError):
         value = None
     if not isinstance(value, str):
-        raise _refused("server_refused", "sent an answer without what was asked")
+        raise _refused("keys.server_refused", "sent an answer without what was asked")
     return value
 
 
-def _refused(reason: str, message: str) -> KeyRefused:
+def _refused(code: str, message: str) -> KeyRefused:
     return KeyRefused(
-        f"keys.{reason}",
+        code,
         f"The Vault server {message}.",
         action="Check the address, the token's policy, the mount and the key's name.",
     )

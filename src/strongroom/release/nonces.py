@@ -53,11 +53,13 @@ class NonceRegistry:
             if owner is not None:
                 del self._by_session[owner]
         if owner is None:
-            raise _refused("nonce_unknown", "The nonce is unknown or was used before.")
+            raise _refused("release.nonce_unknown", "The nonce is unknown or was used before.")
         if owner != session:
-            raise _refused("nonce_other_session", "The nonce was issued to another session.")
+            raise _refused(
+                "release.nonce_other_session", "The nonce was issued to another session."
+            )
         if now >= expires:
-            raise _refused("nonce_expired", "The challenge has expired.")
+            raise _refused("release.nonce_expired", "The challenge has expired.")
 
     def void(self, session: bytes) -> None:
         """Forget the nonce of a session that ended or broke the protocol."""
@@ -72,7 +74,7 @@ class NonceRegistry:
         """
         with self._lock:
             if digest in self._evidence:
-                raise _refused("evidence_replayed", "This evidence was presented before.")
+                raise _refused("release.evidence_replayed", "This evidence was presented before.")
             self._evidence[digest] = None
             if len(self._evidence) > MAX_EVIDENCE_REMEMBERED:
                 del self._evidence[next(iter(self._evidence))]
@@ -88,7 +90,5 @@ class NonceRegistry:
             self._void(session)
 
 
-def _refused(reason: str, message: str) -> KeyRefused:
-    return KeyRefused(
-        f"release.{reason}", message, action="Ask for a new challenge and answer that one."
-    )
+def _refused(code: str, message: str) -> KeyRefused:
+    return KeyRefused(code, message, action="Ask for a new challenge and answer that one.")

@@ -64,26 +64,33 @@ def judge(
             ``release.configuration_unknown``, ``release.model_not_allowed``.
     """
     if peer is None:
-        raise _refused("peer_unknown", "The kernel did not say who sent the request.")
+        raise _refused("release.peer_unknown", "The kernel did not say who sent the request.")
     if peer.uid != os.geteuid():
-        raise _refused("peer_other_user", "The request came from a process of another user.")
+        raise _refused(
+            "release.peer_other_user", "The request came from a process of another user."
+        )
     if not hmac.compare_digest(evidence.report_data, binding.report_data(encoded)):
-        raise _refused("evidence_unbound", "The evidence was not made for this request.")
+        raise _refused("release.evidence_unbound", "The evidence was not made for this request.")
     if evidence.pid != peer.pid:
-        raise _refused("evidence_pid", "The evidence names another process than its sender.")
+        raise _refused(
+            "release.evidence_pid", "The evidence names another process than its sender."
+        )
     if evidence.code not in policy.code:
-        raise _refused("code_unknown", "The workload's code is not one that the policy allows.")
+        raise _refused(
+            "release.code_unknown", "The workload's code is not one that the policy allows."
+        )
     if policy.configurations and evidence.configuration not in policy.configurations:
         raise _refused(
-            "configuration_unknown", "The workload's configuration is not one the policy allows."
+            "release.configuration_unknown",
+            "The workload's configuration is not one the policy allows.",
         )
     if policy.manifests and runtime.manifest_digest not in policy.manifests:
-        raise _refused("model_not_allowed", "The policy does not allow this model's key.")
+        raise _refused("release.model_not_allowed", "The policy does not allow this model's key.")
 
 
-def _refused(reason: str, message: str) -> KeyRefused:
+def _refused(code: str, message: str) -> KeyRefused:
     return KeyRefused(
-        f"release.{reason}",
+        code,
         message,
         action="Check the workload and the release policy; the decision record tells more.",
     )

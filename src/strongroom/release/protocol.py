@@ -135,7 +135,7 @@ class ReleaseService:
         session.challenges += 1
         if session.challenges > MAX_CHALLENGES:
             raise _refused(
-                "too_many_challenges",
+                "release.too_many_challenges",
                 "This session asked for too many challenges.",
                 "Find out why the workload keeps being refused; the records tell.",
             )
@@ -163,9 +163,11 @@ class ReleaseService:
         noted.manifest_digest = runtime.manifest_digest
         self._nonces.consume(session.id, runtime.nonce, self._clock.monotonic())  # rule 4
         if runtime.session != session.id:
-            raise _refused("other_session", "The request names another session.", _ANEW)
+            raise _refused("release.other_session", "The request names another session.", _ANEW)
         if runtime.audience != self._service_key.key_id:
-            raise _refused("other_audience", "The request is meant for another service.", _ANEW)
+            raise _refused(
+                "release.other_audience", "The request is meant for another service.", _ANEW
+            )
         noted.evidence_sha256 = binding.sha256(message.evidence)
         self._nonces.remember_evidence(noted.evidence_sha256)  # rule 5
         evidence = _decode_evidence(message.evidence)
@@ -180,7 +182,7 @@ class ReleaseService:
     def _unlock(self, recipients: Sequence[Recipient], context: bytes) -> tuple[Recipient, DataKey]:
         """Rule 7: a stanza that fails does not stop another one from being tried."""
         refusal = _refused(
-            "no_recipient",
+            "release.no_recipient",
             "None of the model's stanzas is for a key that this service holds.",
             "Rewrap the model for this service, or give the service the key.",
         )
@@ -250,7 +252,7 @@ class ReleaseService:
             self._record(noted)
         except Exception as error:
             raise _refused(
-                "record_failed",
+                "release.record_failed",
                 f"The decision could not be recorded ({type(error).__name__}).",
                 "Make room for the record, or repair what keeps it.",
             ) from None
@@ -279,9 +281,9 @@ _ANEW = "Ask for a new challenge and answer that one."
 
 def _decode(payload: bytes, session: Session) -> Ask | Release:
     if session.ended:
-        raise _refused("session_ended", "The session has ended.", "Connect again.")
+        raise _refused("release.session_ended", "The session has ended.", "Connect again.")
     if len(payload) > messages.MAX_MESSAGE_BYTES:
-        raise _refused("oversized", "The message is too large.", "Send fewer recipients.")
+        raise _refused("release.oversized", "The message is too large.", "Send fewer recipients.")
     try:
         message: Ask | Release = msgspec.json.decode(payload, type=messages.ToService)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -301,7 +303,7 @@ def _decode_evidence(encoded: bytes) -> LocalEvidence:
         return msgspec.json.decode(encoded, type=LocalEvidence)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _refused(
-            "evidence_malformed",
+            "release.evidence_malformed",
             "The evidence is not of a kind and form that this service accepts.",
             "Send evidence of a kind that the challenge lists.",
         ) from None
@@ -315,9 +317,9 @@ def _note_evidence(noted: Decision, evidence: LocalEvidence) -> None:
 
 def _malformed(what: str) -> KeyRefused:
     return _refused(
-        "malformed", f"The {what} cannot be read.", "Use a client of this protocol version."
+        "release.malformed", f"The {what} cannot be read.", "Use a client of this protocol version."
     )
 
 
-def _refused(reason: str, message: str, action: str) -> KeyRefused:
-    return KeyRefused(f"release.{reason}", message, action=action)
+def _refused(code: str, message: str, action: str) -> KeyRefused:
+    return KeyRefused(code, message, action=action)

@@ -119,11 +119,11 @@ class Requester:
         """
         sent, self._sent = self._sent, None
         if sent is None:
-            raise _refused("unexpected_answer", "An answer came without a request.")
+            raise _refused("release.unexpected_answer", "An answer came without a request.")
         answer = self._open(payload, Released)
         _check_answer(answer, sent)
         if answer.lease.not_after <= self._clock():
-            raise _refused("lease_over", "The lease of the released key is over already.")
+            raise _refused("release.lease_over", "The lease of the released key is over already.")
         info = binding.info(
             sent.runtime.session,
             sent.runtime.nonce,
@@ -139,22 +139,25 @@ class Requester:
         try:
             message = msgspec.json.decode(body, type=messages.ToWorkload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _refused("malformed_answer", "The service's answer cannot be read.") from None
+            raise _refused(
+                "release.malformed_answer", "The service's answer cannot be read."
+            ) from None
         if isinstance(message, Refused):
             raise KeyRefused(message.code, message.message, action=message.action)
         if not isinstance(message, expected):
-            raise _refused("unexpected_answer", "The service's answer is out of turn.")
+            raise _refused("release.unexpected_answer", "The service's answer is out of turn.")
         return message
 
     def _check_challenge(self, challenge: Challenge) -> None:
         if challenge.service_key_id != service_key.fingerprint(self._service_key):
-            raise _refused("answer_mismatch", "The challenge names another service.")
+            raise _refused("release.answer_mismatch", "The challenge names another service.")
         if (
             hpke_keys.SUITE_NAME not in challenge.suites
             or self._attester.kind not in challenge.evidence_kinds
         ):
             raise _refused(
-                "no_common_method", "The service accepts neither our evidence nor our suite."
+                "release.no_common_method",
+                "The service accepts neither our evidence nor our suite.",
             )
 
 
@@ -182,12 +185,12 @@ def _check_answer(answer: Released, sent: _Sent) -> None:
         binding.sha256(sent.evidence),
     )
     if given != wanted:
-        raise _refused("answer_mismatch", "The answer belongs to another request.")
+        raise _refused("release.answer_mismatch", "The answer belongs to another request.")
 
 
-def _refused(reason: str, message: str) -> KeyRefused:
+def _refused(code: str, message: str) -> KeyRefused:
     return KeyRefused(
-        f"release.{reason}",
+        code,
         message,
         action="Check that the pinned key-release service is the one that answers.",
     )
