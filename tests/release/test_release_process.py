@@ -112,9 +112,10 @@ def test_release_then_refusal_then_orderly_end(running: Running) -> None:
     assert decisions[0]["uid"] == os.geteuid()
 
 
-def test_sigterm_is_an_orderly_stop(running: Running) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_an_orderly_stop(running: Running, stop: signal.Signals) -> None:
     running.obtain()
-    running.process.send_signal(signal.SIGTERM)
+    running.process.send_signal(stop)
     code, _, err = running.finish()
     assert (code, err) == (0, "")
     assert code_of(running.obtain) == "release.unreachable"

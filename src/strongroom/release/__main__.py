@@ -4,7 +4,7 @@
 2. Read the configuration from descriptor N until its end.
 3. Load the service key and open the unlockers.
 4. Serve the inherited socket; each decision is one line of JSON on standard output.
-5. When the workload hangs up, or on SIGTERM: overwrite the keys and exit 0. A failure is one line
+5. When the workload hangs up, or on SIGTERM or SIGINT: overwrite the keys and exit 0. A failure is one line
    of JSON on standard error and the error's exit code.
 """
 
@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m strongroom.release")
     parser.add_argument("--config-fd", type=int, required=True)
     descriptor: int = parser.parse_args(arguments).config_fd
-    signal.signal(signal.SIGTERM, _stop)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _stop)
     try:
         harden()
         _run(read_config(descriptor))
