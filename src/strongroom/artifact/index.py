@@ -85,7 +85,10 @@ def encode(index: Index) -> bytes:
 def decode(plaintext: bytes | bytearray) -> Index:
     """The index in a padded plaintext, of canonical form and exact padding."""
     end = _LENGTH_BYTES + int.from_bytes(plaintext[:_LENGTH_BYTES], "big")
-    if end > len(plaintext) or len(plaintext) != padded_size(end) or any(plaintext[end:]):
+    padding = len(plaintext) - end
+    if padding < 0 or len(plaintext) != padded_size(end):
+        raise refuse("artifact.index_invalid")
+    if plaintext.count(0, end) != padding:
         raise refuse("artifact.index_invalid")
     return canonical.decode(bytes(plaintext[_LENGTH_BYTES:end]), Index, "the sealed index")
 
