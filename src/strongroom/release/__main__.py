@@ -4,8 +4,8 @@
 2. Read the configuration from descriptor N until its end.
 3. Load the service key and open the unlockers.
 4. Serve the inherited socket; each decision is one line of JSON on standard output.
-5. When the workload hangs up, or on SIGTERM or SIGINT: overwrite the keys and exit 0. A failure is one line
-   of JSON on standard error and the error's exit code.
+5. When the workload hangs up, or on SIGTERM or SIGINT: overwrite the keys and exit 0. A failure is
+   one line of JSON on standard error and the error's exit code.
 """
 
 from __future__ import annotations
