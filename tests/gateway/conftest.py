@@ -41,16 +41,16 @@ class Door:
         self.store = SqliteKeyStore(folder / "keys.sqlite3")
         ready_read, ready_write = os.pipe()
         config_read, config_write = os.pipe()
-        settings = GatewayConfig(
-            host="127.0.0.1",
-            port=0,
-            boundary_fd=self.keeper.gateway.fileno(),
-            ready_fd=ready_write,
-            database=str(folder / "keys.sqlite3"),
-            pepper=str(pepper),
-            model_name=MODEL,
-            **config,
-        )
+        values: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "boundary_fd": self.keeper.gateway.fileno(),
+            "ready_fd": ready_write,
+            "database": str(folder / "keys.sqlite3"),
+            "pepper": str(pepper),
+            "model_name": MODEL,
+        }
+        settings = GatewayConfig(**{**values, **config})
         os.write(config_write, msgspec.json.encode(settings))
         os.close(config_write)
         self.keeper.start()

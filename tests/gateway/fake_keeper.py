@@ -1,4 +1,4 @@
-"""A keeper without a model: it speaks the frames, records what it gets and answers from a script."""
+"""A keeper without a model: it records the frames it gets and answers from a script."""
 
 from __future__ import annotations
 

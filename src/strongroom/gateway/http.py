@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON_TYPE: Final = (b"content-type", b"application/json")
 PROBLEM_TYPE: Final = (b"content-type", b"application/problem+json")
 _COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_DRAINED_BODIES: Final = 16
+_DRAIN_SECONDS: Final = 2.0
 _CLOSE: Final = ((b"connection", b"close"),)
 
 _encode = msgspec.json.Encoder().encode
@@ -55,17 +58,38 @@ class Request:
                 ``gateway.body_too_slow`` after ``seconds``; 415 ``gateway.not_json``.
             ClientGone: the caller hung up.
         """
+        try:
+            self._judge_headers(limit)
+            async with asyncio.timeout(seconds):
+                return await self._read(limit)
+        except TimeoutError:
+            raise _too_slow(seconds) from None
+        except Refusal:
+            await self._drain(limit)
+            raise
+
+    def _judge_headers(self, limit: int) -> None:
         if int(self.headers.get(b"content-length", b"0")) > limit:
             raise _too_large(limit)
         kind = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
         encoding = self.header(b"content-encoding") or "identity"
         if kind != "application/json" or encoding.lower() != "identity":
             raise _not_json()
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._read(limit)
-        except TimeoutError:
-            raise _too_slow(seconds) from None
+
+    async def _drain(self, limit: int) -> None:
+        """Read on for a while without keeping anything: many clients write all before they read,
+        and a connection that is closed with unread bytes loses the answer.
+        """
+        left = _DRAINED_BODIES * limit
+        if b"expect" in self.headers:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while left > 0:
+                    message = await self.receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     async def _read(self, limit: int) -> bytes:
         body = bytearray()

@@ -22,7 +22,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._in_head = True
+        self._in_head = False
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,14 +37,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to an unfinished head."""
-        if self._timer is None and self._in_head:
-            self._arm()
+        """Count reads that lie wholly inside a head; the read it began in may hold other things."""
+        continued = self._in_head
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if continued and self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
                 self._reject(b"431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        """A head begins; on a fresh connection its clock runs already."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        if self._timer is None:
+            self._arm()
 
     def on_headers_complete(self) -> None:
         """The head is whole: judge its size once more, as it may have come in one read."""
@@ -62,9 +69,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next head may begin."""
-        self._in_head = True
-        self._head_bytes = 0
+        """Drop what follows a rejected head."""
         if not self.transport.is_closing():
             super().on_message_complete()
 

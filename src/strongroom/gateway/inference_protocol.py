@@ -36,7 +36,7 @@ class InputTensor(_Closed, frozen=True):
     name: Annotated[str, Meta(max_length=256)]
     shape: Annotated[list[Annotated[int, Meta(ge=1, le=2**20)]], Meta(min_length=1, max_length=5)]
     datatype: Literal["FP32", "UINT8"]
-    data: list[float] | list[int]
+    data: list[int | float]
 
 
 class OutputChoice(_Closed, frozen=True):
