@@ -15,7 +15,7 @@ from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.secret_access import TOKEN
 from strongroom.keys.hpke import HpkeIdentity
 from strongroom.release import binding, messages, nonces, protocol
-from strongroom.release.evidence import LocalAttester, measure_installation
+from strongroom.release.evidence import LocalAttester, measure_installation, running_measurement
 from strongroom.release.messages import Challenge, Release, Released, Runtime, Signed
 from strongroom.release.nonces import NonceRegistry
 from strongroom.release.policy import Peer, Policy
@@ -41,7 +41,7 @@ def test_the_honest_run(desk: Desk) -> None:
     assert (record.outcome, record.reason, record.decision) == ("released", "", grant.decision)
     assert record.manifest_digest == MANIFEST
     assert record.configuration == CONFIGURATION
-    assert record.code == measure_installation()
+    assert record.code == running_measurement()
     assert record.key_id == desk.identity.key_id
     assert record.pid == os.getpid()
 

@@ -83,4 +83,5 @@ def test_arbitrary_answers(desk: Desk, payload: bytes) -> None:
 def test_the_unedited_request_releases(desk: Desk) -> None:
     session = desk.service.open_session()
     _, request = desk.prepared(session)
-    assert _released(desk, desk.send(session, request))
+    answer = desk.send(session, request)
+    assert _released(desk, answer), body(answer)

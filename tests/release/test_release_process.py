@@ -24,7 +24,8 @@ from strongroom.artifact.secret_access import TOKEN
 from strongroom.keys.keyring import FileKeyring
 from strongroom.release import client, messages
 from strongroom.release.config import KeyringUnlocker, ReleaseConfig
-from strongroom.release.evidence import LocalAttester
+from strongroom.release.evidence import LocalAttester, running_measurement
+from strongroom.release.policy import Policy
 from strongroom.release.requester import Grant
 from strongroom.release.service_key import ServiceKey
 
@@ -45,6 +46,8 @@ class Running:
             service_key=str(folder / "service"),
             unlockers=(KeyringUnlocker(str(folder / "keyring"), passphrase),),
             release_fd=theirs.fileno(),
+            # Ours, even if somebody edits the checkout between our start and the process's.
+            policy=Policy(code=(running_measurement(),)),
         )
         self.process = start(msgspec.json.encode(config), passphrase, theirs.fileno())
         theirs.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -29,7 +30,7 @@ class LocalEvidence(
 ):
     """What a workload without a TEE says of itself.
 
-    ``code`` is ``measure_installation()``, ``configuration`` the SHA-256 of the configuration
+    ``code`` is ``running_measurement()``, ``configuration`` the SHA-256 of the configuration
     bytes that the process was started with, ``report_data`` binds both to one request.
     """
 
@@ -65,7 +66,7 @@ class LocalAttester:
         """Measure the installation and say who we are."""
         return msgspec.json.encode(
             LocalEvidence(
-                code=measure_installation(),
+                code=running_measurement(),
                 configuration=self._configuration,
                 kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
                 pid=os.getpid(),
@@ -74,21 +75,29 @@ class LocalAttester:
         )
 
 
-def measure_installation(folder: Path | None = None) -> str:
+@cache
+def running_measurement() -> str:
+    """``measure_installation()`` of the running package, taken once in a process.
+
+    Files that change after a process has loaded them are not what it runs.
+    """
+    return measure_installation(_package_folder())
+
+
+def measure_installation(folder: Path) -> str:
     """SHA-256 (hex) over the installed package: every file's path and content, in order.
 
     Byte-code caches are left out: the interpreter writes them at will. Left out with them is an
     attacker who forges such a cache, one more reason why this is SOFTWARE-ONLY.
 
     Args:
-        folder: the package's folder; the running one by default.
+        folder: the package's folder.
     """
-    root = folder or _package_folder()
     digest = hashlib.sha256(_MEASURE_LABEL)
-    for path in sorted(root.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if "__pycache__" in path.parts or not path.is_file():
             continue
-        name = path.relative_to(root).as_posix().encode()
+        name = path.relative_to(folder).as_posix().encode()
         digest.update(len(name).to_bytes(4, "big") + name)
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from strongroom.errors import KeyRefused
 from strongroom.release import binding
-from strongroom.release.evidence import LocalEvidence, measure_installation
+from strongroom.release.evidence import LocalEvidence, running_measurement
 from strongroom.release.messages import Digest, Runtime
 
 _Allowed = Annotated[tuple[Digest, ...], Meta(max_length=4096)]
@@ -36,7 +36,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def effective(self) -> Policy:
         """This policy with the service's own measurement filled in where ``code`` is empty."""
-        code = self.code or (measure_installation(),)
+        code = self.code or (running_measurement(),)
         return Policy(code, self.configurations, self.manifests)
 
     @property
