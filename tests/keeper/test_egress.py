@@ -170,5 +170,6 @@ def test_plain_words_for_the_extremes() -> None:
     nothing = egress.explain_budget(1000, Budget(0, 0))
     assert "nothing" in nothing
     assert "forever" in nothing
-    assert "hours" in egress.explain_budget(1000, Budget.of_bits(1e9, 1e9))
+    assert "less than an hour" in egress.explain_budget(1000, Budget.of_bits(1e9, 1e9))
+    assert " 24.0 hours" in egress.explain_budget(10**9, Budget.of_bits(1e9, 4e8))
     assert "years" in egress.explain_budget(10**12, Budget.of_bits(1e6, 1e6))

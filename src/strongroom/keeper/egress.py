@@ -305,6 +305,8 @@ def _bits(budget: Budget) -> str:
 def _days(days: float) -> str:
     if days == float("inf"):
         return "forever"
+    if days < 1 / 24:
+        return "less than an hour"
     if days < 2:
         return f"{days * 24:.1f} hours"
     return f"{days:,.1f} days" if days < 730 else f"{days / 365.25:,.1f} years"
