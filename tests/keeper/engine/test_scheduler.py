@@ -120,7 +120,8 @@ def test_a_step_reads_a_bounded_number_of_prompt_rows() -> None:
         scheduler.waiting.append(job(number, 100))
     (first, second) = scheduler.plan().segments
     assert (first.stop - first.start) + (second.stop - second.start) == PROMPT_ROWS
-    assert first.last and not second.last
+    assert first.last
+    assert not second.last
     first.active.length, second.active.length = first.stop, second.stop
     plan = scheduler.plan()
     rows = len(plan.decoding) + sum(part.stop - part.start for part in plan.segments)

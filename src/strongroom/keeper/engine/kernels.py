@@ -34,7 +34,10 @@ class Layer(ABC):
 
     @abstractmethod
     def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Normed projections, float32 (rows, (heads + 2 kv_heads) * head_dim), q and k interleaved."""
+        """Normed projections, q and k interleaved.
+
+        Shapes: float32 (rows, (heads + 2 * kv_heads) * head_dim).
+        """
 
     @abstractmethod
     def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
@@ -79,15 +82,18 @@ class PackedLayer(Layer):
         self._down = pack(weights.down.float())
 
     def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         normed = F.rms_norm(hidden, self._shape, None, self._eps)
         out: torch.Tensor = _pointwise(normed, self._qkv, self._qkv_bias, "none", [], "")
         return out
 
     def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         out: torch.Tensor = _pointwise.binary(mixed, hidden, self._out, self._out_bias, "add")
         return out
 
     def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         normed = F.rms_norm(hidden, self._shape, None, self._eps)
         gate = _pointwise(normed, self._gate, None, "swish", [], "")
         gated = _pointwise.binary(normed, gate, self._up, None, "mul")
@@ -103,6 +109,7 @@ class PackedHead(Head):
         self._matrix = pack(matrix.float() * norm.float())
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Head``."""
         normed = F.rms_norm(hidden, self._shape, None, self._eps)
         out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
         return out
@@ -119,18 +126,21 @@ class StoredLayer(Layer):
         self._half = config.head_dim // 2
 
     def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         weights = self._weights
         normed = F.rms_norm(hidden, self._shape, self._input_gain, self._eps).to(weights.q.dtype)
         qk = torch.cat([F.linear(normed, weights.q), F.linear(normed, weights.k)], -1)
-        planes = qk.unflatten(-1, (-1, 2, self._half)).transpose(-1, -2).flatten(1)
+        planes = qk.view(qk.shape[0], -1, 2, self._half).transpose(-1, -2).flatten(1)
         out = torch.cat([planes, F.linear(normed, weights.v)], -1).float()
         return out if self._bias is None else out.add_(self._bias)
 
     def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         weights = self._weights
         return hidden + F.linear(mixed.to(weights.out.dtype), weights.out, weights.out_bias)
 
     def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
         weights = self._weights
         normed = F.rms_norm(hidden, self._shape, self._post_gain, self._eps).to(weights.gate.dtype)
         gated = F.silu(F.linear(normed, weights.gate)).mul_(F.linear(normed, weights.up))
@@ -145,6 +155,7 @@ class StoredHead(Head):
         self._gain, self._matrix = norm.float(), matrix
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Head``."""
         normed = F.rms_norm(hidden, self._shape, self._gain, self._eps)
         return F.linear(normed.to(self._matrix.dtype), self._matrix).float()
 

@@ -7,6 +7,7 @@ that arrive at different times share every step's matrix products.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
@@ -170,7 +171,9 @@ class LlamaEngine(CausalEngine):
         active.produced += 1
         if token in self._ends:
             return StepResult(job.id, token, "stop")
-        finished = "length" if active.produced == job.max_tokens else None
+        finished: Literal["length"] | None = None
+        if active.produced == job.max_tokens:
+            finished = "length"
         if not job.top_logprobs:
             return StepResult(job.id, token, finished)
         return StepResult(job.id, token, finished, *likeliest(logits, job.top_logprobs))

@@ -18,10 +18,56 @@ SUPPORTED = ("llama", "mistral", "qwen2")
 ROPE_TYPES = ("default", "linear", "llama3")
 
 _READ = frozenset(
-    ["model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "hidden_act", "tie_word_embeddings", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "rope_parameters", "sliding_window", "use_sliding_window", "layer_types", "eos_token_id"]
+    [
+        "model_type",
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "hidden_act",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "sliding_window",
+        "use_sliding_window",
+        "layer_types",
+        "eos_token_id",
+    ]
 )
 _WITHOUT_EFFECT = frozenset(
-    ["architectures", "bos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "dtype", "torch_dtype", "attention_dropout", "initializer_range", "pretraining_tp", "transformers_version", "use_cache", "max_window_layers", "is_llama_config", "return_dict", "output_hidden_states", "output_attentions", "chunk_size_feed_forward", "problem_type", "id2label", "label2id", "transformers.js_config", "attn_implementation"]
+    [
+        "architectures",
+        "bos_token_id",
+        "pad_token_id",
+        "unk_token_id",
+        "sep_token_id",
+        "dtype",
+        "torch_dtype",
+        "attention_dropout",
+        "initializer_range",
+        "pretraining_tp",
+        "transformers_version",
+        "use_cache",
+        "max_window_layers",
+        "is_llama_config",
+        "return_dict",
+        "output_hidden_states",
+        "output_attentions",
+        "chunk_size_feed_forward",
+        "problem_type",
+        "id2label",
+        "label2id",
+        "transformers.js_config",
+        "attn_implementation",
+    ]
 )
 _ONLY_FALSE = frozenset({"is_encoder_decoder", "add_cross_attention", "rope_interleaved"})
 
@@ -92,7 +138,7 @@ class _Fields:
     def number(self, name: str, default: float | None = None) -> float:
         value = self._raw.get(name)
         value = default if value is None else value
-        if type(value) not in (int, float) or not 0 < value < 1e12:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
             raise refuse(f"The model configuration's {name} is not a positive number.")
         return float(value)
 

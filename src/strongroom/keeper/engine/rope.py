@@ -1,9 +1,9 @@
 """Rotary position embeddings as one complex multiplication.
 
-A head's ``d`` numbers are ``d/2`` planes; position ``p`` turns plane ``i`` by ``p·f_i``. Checkpoints
-keep the two coordinates of a plane ``d/2`` apart; we keep them side by side (see ``interleave``),
-so that a rotation of all heads is one in-place complex product. Queries and keys are permuted
-alike, hence their scores do not change.
+A head's ``d`` numbers are ``d/2`` planes; position ``p`` turns plane ``i`` by ``p·f_i``.
+Checkpoints keep the two coordinates of a plane ``d/2`` apart; we keep them side by side (see
+``interleave``), so that a rotation of all heads is one in-place complex product. Queries and keys
+are permuted alike, hence their scores do not change.
 
 Source: Su et al., RoFormer (2021); Llama 3.1's frequency scaling as its configuration defines it.
 """
@@ -59,5 +59,5 @@ def rotate(qk: torch.Tensor, turns: torch.Tensor, head_dim: int) -> None:
     Shapes: ``qk`` float32 (rows, heads * head_dim), possibly a slice of wider rows; ``turns``
     complex64 (rows, 1, head_dim / 2).
     """
-    planes = qk.unflatten(-1, (-1, head_dim // 2, 2))
+    planes = qk.view(qk.shape[0], -1, head_dim // 2, 2)
     torch.view_as_complex(planes).mul_(turns)
