@@ -1,4 +1,4 @@
-"""The first steps of every request: who asks, and is the body acceptable at all.
+"""The first steps of every request: who asks, and how much.
 
 Limits, quotas and the record stand between these steps and the keeper; each is one more line in
 the lists of steps that the routes follow.
@@ -6,16 +6,13 @@ the lists of steps that the routes follow.
 
 from __future__ import annotations
 
-from typing import Any
-
 from strongroom.gateway.api_keys import Authenticator
 from strongroom.gateway.http import Request
-from strongroom.gateway.strict_json import parse_object
 from strongroom.store.interface import KeyRecord
 
 
 class Admission:
-    """Reads, identifies and parses. The head of the request was bounded by the HTTP protocol.
+    """Reads and identifies. The head of the request was bounded by the HTTP protocol.
 
     Args:
         authenticator: who knows the API keys.
@@ -34,8 +31,7 @@ class Admission:
         """The caller's key; 401 without a usable one."""
         return self._authenticator.authenticate(request.header(b"authorization"))
 
-    async def admit(self, request: Request) -> tuple[KeyRecord, dict[str, Any]]:
-        """Body, key, strict JSON, in this order; the first that fails refuses the request."""
+    async def admit(self, request: Request) -> tuple[KeyRecord, bytes]:
+        """The caller's key and the body: read first, so that the answer reaches the caller."""
         body = await request.body(self._max_body_bytes, self._body_seconds)
-        key = self.identify(request)
-        return key, parse_object(body)
+        return self.identify(request), body

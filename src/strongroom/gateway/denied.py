@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from strongroom.gateway.refusals import Refusal
+from strongroom.gateway.strict_json import Fields, decode_value
 
 Grant = Literal["top1", "topk", "never"]
 Group = Literal["probabilities", "steering", "structure", "internals", "routing", "input", "state"]
@@ -28,16 +29,16 @@ GROUPS: Final[dict[Group, str]] = {
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """One refused parameter. ``grant`` is the least rung that allows it; ``harmless`` values pass.
-
-    A pair of any JSON value and its type stands in ``harmless``, so that 1 is not ``true``.
-    """
+    """One refused parameter; ``grant`` is the least rung that allows it."""
 
     group: Group
     why: str
     grant: Grant = "never"
     harmless: tuple[Any, ...] = (None,)
 
+
+_LONGEST_HARMLESS: Final = 64
+"""Bytes of JSON; longer values are refused unread."""
 
 _TEXT_FORMAT = {"type": "text"}
 
@@ -194,12 +195,12 @@ def refuse(name: str) -> Refusal:
     )
 
 
-def strip_denied(fields: dict[str, Any], granted: frozenset[str]) -> None:
+def strip_denied(fields: Fields, granted: frozenset[str]) -> None:
     """Take harmless values of denied parameters out of ``fields``; refuse the others by name.
 
     ``granted`` are the names that the caller's rung allows: they stay.
     """
     for name in [name for name in fields if name in DENIED and name not in granted]:
-        if not harmless(name, fields[name]):
+        raw = fields.pop(name)
+        if len(bytes(raw)) > _LONGEST_HARMLESS or not harmless(name, decode_value(raw)):
             raise refuse(name)
-        del fields[name]

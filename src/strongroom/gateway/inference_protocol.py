@@ -19,8 +19,8 @@ from strongroom.gateway.admission import Admission
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.refusals import Refusal
-from strongroom.gateway.schema import unacceptable
 from strongroom.gateway.served_model import ServedModel
+from strongroom.gateway.strict_json import check_unique, decode_fields, parse_object
 
 _DATATYPES = {"F32": "FP32", "U8": "UINT8"}
 _SCORE_RUNGS = frozenset({"top1", "topk", "logits", "embeddings"})
@@ -51,6 +51,9 @@ class InferRequest(_Closed, frozen=True):
     inputs: Annotated[list[InputTensor], Meta(min_length=1, max_length=1)]
     id: Annotated[str, Meta(max_length=256)] | None = None
     outputs: Annotated[list[OutputChoice], Meta(min_length=1, max_length=2)] | None = None
+
+
+_infer = msgspec.json.Decoder(InferRequest)
 
 
 class InferenceProtocol:
@@ -93,7 +96,7 @@ class InferenceProtocol:
 
     async def infer(self, request: Request) -> None:
         """``POST /v2/models/{name}/infer``."""
-        key, fields = await self._admission.admit(request)
+        key, body = await self._admission.admit(request)
         if self._model.card.kind != "classifier":
             raise Refusal(
                 "gateway.not_a_classifier",
@@ -101,10 +104,8 @@ class InferenceProtocol:
                 action="Use /v1/chat/completions.",
                 status=404,
             )
-        try:
-            asked = msgspec.convert(fields, InferRequest, strict=True)
-        except msgspec.ValidationError as error:
-            raise unacceptable(error) from None
+        asked = decode_fields(parse_object(body), _infer)
+        check_unique(body)
         tensor = asked.inputs[0]
         self._check_tensor(tensor)
         frame = Classify(

@@ -2,7 +2,7 @@
 
 Every request to generate takes these steps, and no other way leads to the keeper:
 
-1. body: bounded in bytes and time;   2. key;   3. strict JSON;   4. closed schema and meaning;
+1. body: bounded in bytes and time;   2. key;   3. JSON;   4. closed schema and meaning;
 5. model name;   6. tokenise and count;   7. forward our own frame;   8. answer, built by us.
 """
 
@@ -19,8 +19,9 @@ from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
+from strongroom.gateway.strict_json import Fields, check_unique, parse_object
 
-_Meaning = Callable[[dict[str, Any], int], Generation]
+_Meaning = Callable[[Fields, int], Generation]
 
 
 class OpenAIApi:
@@ -59,8 +60,10 @@ class OpenAIApi:
         }
 
     async def _generate(self, request: Request, meaning: _Meaning, *, chat: bool) -> None:
-        key, fields = await self._admission.admit(request)  # steps 1 to 3
+        key, body = await self._admission.admit(request)  # steps 1 and 2
+        fields = parse_object(body)  # step 3
         generation = meaning(fields, self._model.most_scores(key.organisation))  # step 4
+        check_unique(body)
         self._model.require(generation.model)  # step 5
         ids = await self._model.tokens(generation)  # step 6
         frame = self._model.frame(self._keeper.next_id(), key.organisation, generation, ids)

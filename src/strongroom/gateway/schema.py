@@ -6,13 +6,13 @@ our own making, and forwards only that.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from strongroom.gateway.denied import strip_denied
-from strongroom.gateway.refusals import Refusal
+from strongroom.gateway.strict_json import Fields, bad_request, decode_fields
 from strongroom.gateway.text_rules import check_text
 
 MAX_MESSAGES = 1024
@@ -116,10 +116,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     shown: int = 0
 
 
-_R = TypeVar("_R", bound=_Request)
+_chat = msgspec.json.Decoder(ChatRequest)
+_completion = msgspec.json.Decoder(CompletionRequest)
 
 
-def chat_generation(fields: dict[str, Any], most_scores: int) -> Generation:
+def chat_generation(fields: Fields, most_scores: int) -> Generation:
     """The meaning of a chat request. ``most_scores`` is what the caller's rung grants (0 to 5).
 
     Raises:
@@ -127,13 +128,14 @@ def chat_generation(fields: dict[str, Any], most_scores: int) -> Generation:
     """
     granted = _granted(most_scores)
     strip_denied(fields, granted)
-    _refuse_media(fields)
-    request = _convert(fields, ChatRequest)
+    request = decode_fields(fields, _chat)
     if request.max_tokens is not None and request.max_completion_tokens is not None:
-        raise _bad("Give only one of `max_tokens` and `max_completion_tokens`.", "max_tokens")
+        raise bad_request(
+            "Give only one of `max_tokens` and `max_completion_tokens`.", "max_tokens"
+        )
     shown = request.top_logprobs or 0
     if shown and not request.logprobs:
-        raise _bad("`top_logprobs` needs `logprobs` to be true.", "top_logprobs")
+        raise bad_request("`top_logprobs` needs `logprobs` to be true.", "top_logprobs")
     _check_scores(shown, most_scores, "top_logprobs")
     return Generation(
         model=request.model,
@@ -145,10 +147,10 @@ def chat_generation(fields: dict[str, Any], most_scores: int) -> Generation:
     )
 
 
-def completion_generation(fields: dict[str, Any], most_scores: int) -> Generation:
+def completion_generation(fields: Fields, most_scores: int) -> Generation:
     """The meaning of a completion request; see ``chat_generation``."""
     strip_denied(fields, _granted(most_scores))
-    request = _convert(fields, CompletionRequest)
+    request = decode_fields(fields, _completion)
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
     check_text(prompt, "prompt")
     shown = request.logprobs or 0
@@ -172,13 +174,13 @@ def _granted(most_scores: int) -> frozenset[str]:
 
 def _check_scores(wanted: int, most: int, param: str) -> None:
     if wanted > max(most, 1):
-        raise _bad(f"`{param}` can be {most} at most at your rung.", param)
+        raise bad_request(f"`{param}` can be {most} at most at your rung.", param)
 
 
 def _shared(request: _Request) -> dict[str, Any]:
     options = request.stream_options
     if options is not None and not request.stream:
-        raise _bad("`stream_options` needs `stream` to be true.", "stream_options")
+        raise bad_request("`stream_options` needs `stream` to be true.", "stream_options")
     return {
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "top_p": 1.0 if request.top_p is None else request.top_p,
@@ -192,7 +194,7 @@ def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
     stops = () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop)
     for text in stops:
         if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
-            raise _bad(f"Each `stop` has 1 to {MAX_STOP_CHARACTERS} characters.", "stop")
+            raise bad_request(f"Each `stop` has 1 to {MAX_STOP_CHARACTERS} characters.", "stop")
         check_text(text, "stop")
     return stops
 
@@ -203,47 +205,3 @@ def _message(message: ChatMessage, index: int) -> Message:
     check_text(text, f"messages[{index}].content")
     role: Role = "system" if message.role == "developer" else message.role
     return Message(role, text)
-
-
-def _refuse_media(fields: dict[str, Any]) -> None:
-    """Name what a message carries besides text, which the schema's own words would not."""
-    messages = fields.get("messages")
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        if not isinstance(message, dict):
-            continue
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
-            if isinstance(kind, str) and kind != "text":
-                raise Refusal(
-                    "gateway.media_not_accepted",
-                    f"`messages[{index}]` has a content part of another type than `text`.",
-                    action="Send text only; media and tools are not accepted.",
-                    param=f"messages[{index}].content",
-                )
-
-
-def _convert(fields: dict[str, Any], kind: type[_R]) -> _R:
-    try:
-        return msgspec.convert(fields, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise unacceptable(error) from None
-
-
-def unacceptable(error: msgspec.ValidationError) -> Refusal:
-    """The refusal of a body that breaks the schema, naming the field."""
-    text, _, path = str(error).partition(" - at `$")
-    param = path.rstrip("`").lstrip(".") or None
-    if "unknown field" in text:
-        name = text.split("`")[1]
-        param = f"{param}.{name}" if param else name
-    return _bad(f"{text}{f' at `{param}`' if param else ''}.", param)
-
-
-def _bad(message: str, param: str | None) -> Refusal:
-    return Refusal(
-        "gateway.bad_request",
-        message,
-        action="See docs/api.md for the fields that are accepted.",
-        param=param,
-    )
