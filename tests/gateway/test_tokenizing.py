@@ -187,6 +187,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused() -> None:
         ModelTokenizer(PLAIN.to_str().encode(), SIZE - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_smollm2_gives_the_ids_of_transformers(smollm2_dir: Path) -> None:
     transformers = pytest.importorskip("transformers")

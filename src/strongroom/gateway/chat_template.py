@@ -30,7 +30,6 @@ from strongroom.gateway.schema import Message
 from strongroom.gateway.tokenizing import ModelTokenizer, TextPiece
 
 _MOST_CHARACTERS: Final = 2**20
-_BLANK: Final = re.compile(r"^(\s*)(.*?)(\s*)$", re.DOTALL)
 _SAMPLES: Final = (
     (Message("user", "What is the capital of France?"),),
     (

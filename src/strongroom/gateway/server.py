@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from strongroom.boundary.frames import Hello
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.admission import Admission
 from strongroom.gateway.api_keys import Authenticator
@@ -50,7 +51,7 @@ async def serve(config: GatewayConfig) -> None:
         listener = stack.enter_context(_listen(config.host, config.port))  # (3)
         server = uvicorn.Server(_uvicorn(config, Gateway(admission, model, keeper)))
         watch = asyncio.ensure_future(_stop_without_keeper(server, keeper))
-        _announce(config.ready_fd, config.host, listener)
+        _announce(config, hello, listener)
         try:
             await server.serve(sockets=[listener])  # (4)
         finally:
@@ -109,16 +110,24 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(descriptor: int, host: str, listener: socket.socket) -> None:
+def _announce(config: GatewayConfig, hello: Hello, listener: socket.socket) -> None:
+    """One line for the supervisor: where we listen, and what the keeper said of itself."""
     port = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    line = msgspec.json.encode({"ready": True, "url": f"http://{shown}:{port}"}) + b"\n"
+    shown = f"[{config.host}]" if ":" in config.host else config.host
+    said = {
+        "ready": True,
+        "url": f"http://{shown}:{port}",
+        "kind": hello.card.kind,
+        "rungs": hello.card.rungs,
+        "walls": hello.walls,
+        "egress": hello.egress,
+    }
     try:
-        with os.fdopen(descriptor, "wb") as ready:
-            ready.write(line)
+        with os.fdopen(config.ready_fd, "wb") as ready:
+            ready.write(msgspec.json.encode(said) + b"\n")
     except OSError as error:
         raise ConfigurationRefused(
             "gateway.bad_ready_fd",
-            f"Descriptor {descriptor} cannot be written: {error.strerror}.",
+            f"Descriptor {config.ready_fd} cannot be written: {error.strerror}.",
             action="Hand down the writing end of a pipe as ready_fd.",
         ) from None
