@@ -98,6 +98,10 @@ class ReleaseState:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def seen(self, model_id: str) -> Seen | None:
+        """The newest release seen of a model, or None."""
+        return self._read().models.get(model_id)
+
     def check(self, manifest: Manifest) -> None:
         """Refuse ``manifest`` if it is older than, or forks from, what has been seen."""
         require_newer(self._read().models.get(manifest.model_id), manifest)

@@ -1,0 +1,88 @@
+"""What goes where: answers to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from strongroom.errors import StrongroomError
+
+Progress = Callable[[int, int], None]
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """One JSON object on one line of standard output."""
+    click.echo(json.dumps(answer, ensure_ascii=False, sort_keys=False))
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values under one another."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name.ljust(width)}  {value}")
+
+
+def note(sentence: str) -> None:
+    """A remark for people, on standard error."""
+    click.echo(sentence, err=True)
+
+
+def show_error(error: StrongroomError, *, as_json: bool) -> None:
+    """What happened, the reason's code, what to do."""
+    if as_json:
+        fields = {"error": error.code, "message": error.message, "action": error.action}
+        click.echo(json.dumps(fields, ensure_ascii=False), err=True)
+        return
+    click.echo(f"{click.style('Refused:', fg='red', bold=True)} {error.message}", err=True)
+    click.echo(f"  code: {error.code}\n  do:   {error.action}", err=True)
+
+
+def size(count: int) -> str:
+    """Bytes for people, in powers of 1024."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+@contextmanager
+def progress(title: str, *, wanted: bool) -> Iterator[Progress | None]:
+    """A progress bar on standard error while the block runs; none where nobody is looking.
+
+    Yields:
+        What to call with (bytes done, bytes in all), or None.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tell

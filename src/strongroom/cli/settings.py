@@ -1,0 +1,114 @@
+"""The configuration of a home: ``strongroom.toml`` as strict types.
+
+Unknown settings are refused with the nearest name that exists; ``settings_text`` holds the
+commented file that ``init`` writes. Every default stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.errors import ConfigurationRefused
+from strongroom.keeper.config import EgressBudget
+from strongroom.release.config import AwsKmsUnlocker, HpkeUnlocker, VaultUnlocker
+
+Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
+OtherUnlocker = HpkeUnlocker | VaultUnlocker | AwsKmsUnlocker
+
+
+class Sealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults of ``seal``: what outsiders get of a model unless the command says otherwise."""
+
+    language_model_rung: Rung = "text"
+    classifier_rung: Rung = "label"
+
+
+class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults of ``serve``."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    profile: Literal["no-exec", "jit"] = "no-exec"
+    required_walls: tuple[str, ...] = ()
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
+    context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
+    lease_hours: Annotated[int, Meta(ge=1, le=168)] = 24
+
+
+def _deployment() -> EgressBudget:
+    return EgressBudget(bits_per_hour=4_000_000, bits_per_day=20_000_000)
+
+
+def _tenant() -> EgressBudget:
+    return EgressBudget(bits_per_hour=1_000_000, bits_per_day=5_000_000)
+
+
+class Egress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Most bits that answers may carry: all together, and those of one organisation."""
+
+    deployment: EgressBudget = msgspec.field(default_factory=_deployment)
+    tenant: EgressBudget = msgspec.field(default_factory=_tenant)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole ``strongroom.toml``. ``unlock``: keys besides the home's keyring that may open."""
+
+    sealing: Sealing = Sealing()
+    serving: Serving = Serving()
+    egress: Egress = msgspec.field(default_factory=Egress)
+    unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
+
+
+def parse(text: str) -> Settings:
+    """The settings in ``text``.
+
+    Raises:
+        ConfigurationRefused: ``cli.bad_toml``, ``cli.unknown_setting``, ``cli.bad_setting``.
+    """
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationRefused(
+            "cli.bad_toml",
+            f"strongroom.toml is not valid TOML: {error}.",
+            action="Correct that line.",
+        ) from None
+    _require_known(found, Settings, "")
+    try:
+        return msgspec.convert(found, Settings)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at ")
+        name = where.strip("`$.") or "strongroom.toml"
+        raise ConfigurationRefused(
+            "cli.bad_setting",
+            f"The setting {name} in strongroom.toml is not acceptable: {problem}.",
+            action="The comments in strongroom.toml say what each setting takes.",
+        ) from None
+
+
+def _require_known(found: dict[str, Any], form: type[msgspec.Struct], prefix: str) -> None:
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(form)}
+    for name, value in found.items():
+        if name not in known:
+            raise _unknown(prefix + name, [prefix + other for other in known])
+        inner = known[name]
+        if (
+            isinstance(value, dict)
+            and isinstance(inner, type)
+            and issubclass(inner, msgspec.Struct)
+        ):
+            _require_known(value, inner, f"{prefix}{name}.")
+
+
+def _unknown(name: str, known: list[str]) -> ConfigurationRefused:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+    return ConfigurationRefused(
+        "cli.unknown_setting", f"strongroom.toml has no setting {name}.", action=hint
+    )

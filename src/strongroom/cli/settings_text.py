@@ -1,0 +1,55 @@
+"""The ``strongroom.toml`` that ``init`` writes: every setting, in plain words, at its default."""
+
+from __future__ import annotations
+
+TEXT = """\
+# Configuration of this strongroom home. Everything here is a default: a setting that is left out
+# keeps the value shown. Unknown settings are refused.
+
+[sealing]
+# What outsiders get of a sealed model, least first:
+#   closed, label, text, top1, topk, logits, embeddings
+# It is sealed and signed with the model; `seal --rung` overrides it for one sealing.
+language_model_rung = "text"      # generated text, nothing else
+classifier_rung = "label"         # the name of the class, no scores
+
+[serving]
+host = "127.0.0.1"                # another address is open to the network: put TLS in front of it
+port = 8080                       # 0 takes a free one
+profile = "no-exec"               # "no-exec": no new executable memory after start; "jit": allowed
+required_walls = []               # walls that must stand, or nothing is served; `doctor` names them
+threads = 0                       # processor threads of the model; 0 is one for each core allowed
+max_streams = 16                  # answers generated at the same time
+context_length = 0                # longest conversation in tokens; 0 is the model's, at most 2048
+lease_hours = 24                  # a released key may be used so long, then serving stops
+
+# Most bits that answers may carry out, in any hour and any day. A token of a language model is
+# charged up to about 16 bits. A lower ceiling sealed with a model counts first. `strongroom doctor`
+# and the start of `serve` say what they mean in days.
+[egress.deployment]               # all answers together
+bits_per_hour = 4_000_000
+bits_per_day = 20_000_000
+
+[egress.tenant]                   # the answers to any one organisation
+bits_per_hour = 1_000_000
+bits_per_day = 5_000_000
+
+# Keys besides this home's keyring that may open sealed models; take the # away to use one. A path
+# that is not absolute starts at this home.
+#
+# [[unlock]]
+# type = "hpke"
+# path = "keys/identity.json"     # made by `strongroom recipient create`
+#
+# [[unlock]]
+# type = "vault"                  # transit engine of Vault or OpenBao
+# address = "https://vault.example:8200"
+# key = "models"
+# token = "keys/vault-token"      # a file of mode 0600 that holds the token
+# mount = "transit"
+#
+# [[unlock]]
+# type = "aws-kms"                # credentials come from where AWS's own tools take them
+# key = "arn:aws:kms:eu-central-1:111122223333:key/..."
+# region = "eu-central-1"
+"""
