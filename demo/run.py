@@ -29,13 +29,12 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from demo import report
-from demo.attacks import catalogue
+from demo.catalogue import catalogue
 from demo.model import ensure_model
 from demo.privilege import as_ordinary_child, may_read_any_process
 from demo.serving import Serving
 from demo.stage import Stage
 
-MODEL_ID = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France, and what is it famous for?"
 
 
@@ -70,8 +69,8 @@ def _demonstrate(console: Console, work: Path, keep: bool) -> int:
         with report.step(console, "strongroom init: keys, trust and a configuration"):
             stage.run("init", "--json")
         with report.step(console, "strongroom seal: release 1, and release 2 that supersedes it"):
-            for release, sealed in ((1, stage.older), (2, stage.sealed)):  # (2)
-                seal(stage, release, sealed)
+            for sealed in (stage.older, stage.sealed):  # (2)
+                seal(stage, sealed)
         with report.step(console, "strongroom serve: key release, keeper and gateway"):
             serving = server.enter_context(Serving(stage))  # (3)
             _tell_start(console, serving.said)
@@ -87,19 +86,10 @@ def _demonstrate(console: Console, work: Path, keep: bool) -> int:
     return 0 if good else 1
 
 
-def seal(stage: Stage, release: int, sealed: Path) -> None:
+def seal(stage: Stage, sealed: Path) -> None:
     """Seal the model with the real command, its progress bar on this terminal."""
-    words = (
-        "seal",
-        stage.plain,
-        "--out",
-        sealed,
-        "--model-id",
-        MODEL_ID,
-        "--release",
-        str(release),
-    )
-    subprocess.run(stage.command(*words), check=True, preexec_fn=as_ordinary_child)
+    command = stage.command("seal", stage.plain, "--out", sealed)
+    subprocess.run(command, check=True, preexec_fn=as_ordinary_child)
 
 
 def _tell_start(console: Console, said: dict[str, Any]) -> None:

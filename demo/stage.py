@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -103,7 +102,7 @@ class Stage:
     ) -> str:
         """The code with which opening ``folder`` is refused, or nothing; as the keeper opens it."""
         try:
-            key = homes.unwrap(self.home, folder, trust=trust or self.trust)
+            key = homes.unwrap(self.home, folder, trusting=trust or self.trust)
         except StrongroomError as error:
             return error.code
         try:
@@ -131,8 +130,3 @@ def refusal_code(printed: str) -> str:
         if isinstance(found, dict) and "error" in found:
             return str(found["error"])
     return f"no code, but: {printed.strip()[:80]}"
-
-
-def environment() -> dict[str, str]:
-    """This process's environment without what would send the commands elsewhere."""
-    return {name: value for name, value in os.environ.items() if name != "STRONGROOM_HOME"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from demo.stage import Stage
@@ -32,10 +32,10 @@ class Outcome:
 class Attack(ABC):
     """One attack. ``reasons`` are the codes that count as refused *for the right reason*."""
 
-    name: ClassVar[str]
-    goal: ClassVar[str]
-    expected: ClassVar[str]
-    reasons: ClassVar[frozenset[str]] = frozenset()
+    name: str
+    goal: str
+    expected: str
+    reasons: frozenset[str] = frozenset()
 
     @abstractmethod
     def run(self, stage: Stage) -> Outcome:

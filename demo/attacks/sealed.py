@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from demo.attacks.interface import Attack, Outcome
 
@@ -26,7 +26,7 @@ NOTHING = ""
 class SealedAttack(Attack):
     """Tampers with a copy of the sealed model; the untouched copy is the control."""
 
-    expected: ClassVar[str] = "refused"
+    expected = "refused"
 
     @abstractmethod
     def tamper(self, stage: Stage, copy: Path) -> str:

@@ -72,9 +72,8 @@ def test_metadata_and_tensors_come_out_as_written(written: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 3, 20, 60, 100, 200])
 def test_a_file_that_ends_early_is_refused(written: Path, kept: int) -> None:
     written.write_bytes(written.read_bytes()[:kept])
-    with pytest.raises(ValueError), GgufFile(written) as file:
-        for name in ("plain", "four", "eight"):
-            file.float32(name)
+    with pytest.raises(ValueError):
+        GgufFile(written).float32("eight")
 
 
 def test_a_tensor_past_the_end_is_refused(written: Path) -> None:
