@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -253,16 +254,17 @@ def test_the_largest_tensor_fits() -> None:
 def survives(payload: bytes) -> int:
     """Decode in both directions; return how many accepted. Any other exception is a failure."""
     accepted = 0
-    for decode, encode in (
+    directions: list[tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = [
         (codec.decode_to_keeper, codec.encode_to_keeper),
         (codec.decode_to_gateway, codec.encode_to_gateway),
-    ):
+    ]
+    for decode, encode in directions:
         try:
             frame = decode(payload)
         except BoundaryRefused:
             continue
         accepted += 1
-        assert encode(frame)[PREFIX:] == payload  # type: ignore[operator]
+        assert encode(frame)[PREFIX:] == payload
     return accepted
 
 

@@ -151,7 +151,7 @@ class RunningKeeper:
             except ConnectionError:
                 data = b""
             if not data:
-                raise EOFError(self.child.stderr.read().decode())
+                raise EOFError
             self._frames += [codec.decode_to_gateway(raw) for raw in self._buffer.feed(data)]
         return self._frames.pop(0)
 
@@ -164,7 +164,10 @@ class RunningKeeper:
 
     def greeting(self) -> Hello:
         """The first frame."""
-        frame = self.receive()
+        try:
+            frame = self.receive()
+        except EOFError:
+            raise AssertionError(f"the keeper did not start: {self.end()}") from None
         assert isinstance(frame, Hello)
         return frame
 
@@ -180,12 +183,13 @@ class RunningKeeper:
 
 
 @contextlib.contextmanager
-def keeper(home: Home) -> Iterator[RunningKeeper]:
+def keeper(
+    home: Home, command: Sequence[str] = ("-m", "strongroom.keeper", "--config-fd")
+) -> Iterator[RunningKeeper]:
     """A keeper started the way ``strongroom serve`` starts it."""
     with key_release(home) as release:
         ours, theirs = socket.socketpair()
         fds = [release.fileno(), theirs.fileno()]
-        command = ["-m", "strongroom.keeper", "--config-fd"]
         child = start(command, home.keeper_config(*fds), fds)
         release.close()
         theirs.close()
