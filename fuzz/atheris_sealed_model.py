@@ -1,12 +1,13 @@
-"""Coverage-guided fuzzing of the parsers behind the signature: ``python fuzz/atheris_sealed_model.py``.
+"""Coverage-guided fuzzing of the parsers behind the signature.
 
-Needs ``atheris``, which is no dependency of ours. The first byte of an input chooses the parser; a
+Run ``python fuzz/atheris_sealed_model.py``. Needs ``atheris``, which is no dependency of ours. The first byte of an input chooses the parser; a
 finding is anything raised that is not a StrongroomError. Options go to libFuzzer, for example
 ``-max_total_time=600 -rss_limit_mb=512 fuzz/corpus``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -40,10 +41,8 @@ PARSERS = (
 def one_input(raw: bytes) -> None:
     """Give the input to the parser that its first byte chooses."""
     if raw:
-        try:
+        with contextlib.suppress(StrongroomError):
             PARSERS[raw[0] % len(PARSERS)](raw[1:])
-        except StrongroomError:
-            pass
 
 
 if __name__ == "__main__":

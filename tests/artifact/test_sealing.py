@@ -257,6 +257,7 @@ def start_sealing(source: Path, destination: Path) -> subprocess.Popen[bytes]:
     return child
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_passes_for_whole(tmp_path: Path) -> None:
     """kill -9 at random moments: the name is absent, or what it names verifies."""
     source = write_model(tmp_path / "m", some_tensors(6, elements=2_000_000))
