@@ -12,7 +12,7 @@ import pytest
 import strongroom.keeper
 
 FOLDER = Path(strongroom.keeper.__file__).parent
-MOST_LINES = 5000
+MOST_LINES = 5500
 """Of the keeper's own source: room, engine and walls; comments and blank lines included."""
 
 MOST_OF_OURS = 100
@@ -27,7 +27,10 @@ UNWANTED = {
     *("pip", "setuptools", "IPython", "cloudpickle", "dill"),
 }
 
-OUTSIDE = {"strongroom.gateway", "strongroom.cli", "strongroom.store", "strongroom.artifact.seal"}
+OUTSIDE = {
+    *("strongroom.gateway", "strongroom.cli", "strongroom.store"),
+    *("strongroom.artifact.seal", "strongroom.release.server", "strongroom.keys.keyring"),
+}
 
 IMPORT = """
 import sys

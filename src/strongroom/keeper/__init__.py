@@ -7,9 +7,13 @@ or images enters here; a test counts this package's lines and loaded modules.
 May import ``artifact``, ``keys``, the client of ``release``, ``boundary`` and torch. Never
 ``gateway``, ``console``, ``report``, ``cli`` or a web framework.
 
-- ``config``: what the process is told at its start.
-- ``process``: the numbered steps from start to serving, and the serving loop.
-- ``egress``: the meter that charges every answer its information bound.
+- ``process``: the numbered steps from start to wipe; ``config``: what it is told; ``loading``:
+  from a sealed folder to open weights and a wiped key; ``arena``: tensors over those.
+- ``channel``: the loop over the one socket; ``session``: frames in, frames out, without I/O;
+  ``generations`` and ``classifications``: admission and answers; ``card``: what the model is.
+- ``disclosure``: the rung that each tenant holds.
+- ``egress``: the meter that charges every answer its information bound; ``meter_state``: its
+  memory over restarts.
 - ``engine/``: the interface to a model and the engines behind it.
 - ``lockdown/``: the walls, by ctypes.
 """

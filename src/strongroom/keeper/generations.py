@@ -91,13 +91,15 @@ class Generations:
         """
         if ask.id in self._running:  # (1)
             raise _refused(
-                "id_in_use", "The id is that of a running generation.", "Number requests uniquely."
+                "keeper.id_in_use",
+                "The id is that of a running generation.",
+                "Number requests uniquely.",
             )
         rung = self._disclosure.require_text(ask.tenant, ask.top_logprobs)  # (2)
         self._require_fit(ask)  # (3)
         if self._engine.waiting >= MAX_WAITING:  # (4)
             raise _refused(
-                "queue_full", f"{MAX_WAITING} generations are waiting.", "Try again later."
+                "keeper.queue_full", f"{MAX_WAITING} generations are waiting.", "Try again later."
             )
         charge = egress.token_charge(
             self._engine.vocab_size, ask.top_logprobs, rounded=not at_least(rung, "topk")
@@ -156,13 +158,13 @@ class Generations:
     def _require_fit(self, ask: Generate) -> None:
         if max(ask.tokens) >= self._engine.vocab_size:
             raise _refused(
-                "token_unknown",
+                "keeper.token_unknown",
                 f"A token id is outside the vocabulary of {self._engine.vocab_size}.",
                 "Use the tokenizer of this model.",
             )
         if len(ask.tokens) + ask.max_tokens > self._engine.context_length:
             raise _refused(
-                "too_long",
+                "keeper.too_long",
                 f"Prompt and answer need {len(ask.tokens) + ask.max_tokens} tokens, the context "
                 f"has {self._engine.context_length}.",
                 "Shorten the prompt or ask for fewer tokens.",
@@ -190,11 +192,11 @@ def _job(ask: Generate) -> GenerateJob:
 def exhausted() -> RequestRefused:
     """The egress budget of the tenant or of the deployment does not cover another answer."""
     return _refused(
-        "egress_exhausted",
+        "keeper.egress_exhausted",
         "The egress budget does not cover another answer now.",
         "Wait until the sliding hour or day has room again.",
     )
 
 
-def _refused(reason: str, message: str, action: str) -> RequestRefused:
-    return RequestRefused(f"keeper.{reason}", message, action=action)
+def _refused(code: str, message: str, action: str) -> RequestRefused:
+    return RequestRefused(code, message, action=action)
