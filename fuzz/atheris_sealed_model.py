@@ -1,7 +1,8 @@
 """Coverage-guided fuzzing of the parsers behind the signature.
 
-Run ``python fuzz/atheris_sealed_model.py``. Needs ``atheris``, which is no dependency of ours. The first byte of an input chooses the parser; a
-finding is anything raised that is not a StrongroomError. Options go to libFuzzer, for example
+Run ``python fuzz/atheris_sealed_model.py``. Needs ``atheris``, which is no dependency of ours. The
+first byte of an input chooses the parser; a finding is anything raised that is not a
+StrongroomError. Options go to libFuzzer, for example
 ``-max_total_time=600 -rss_limit_mb=512 fuzz/corpus``.
 """
 
