@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "strongroom").rglob("*.py"))
-HEAVY = {"torch", "numpy", "cryptography", "msgspec", "click", "rich", "uvicorn", "blake3", "jinja2"}
+HEAVY = {"torch", "numpy", "cryptography", "msgspec", "click", "rich", "uvicorn", "blake3"}
 
 
 def test_import_contracts_hold() -> None:

@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from common import timed, timed_load
+
+from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.opening import open_sealed
 from strongroom.artifact.policy import DisclosurePolicy
 from strongroom.artifact.seal import seal
 from strongroom.artifact.signing import SigningKey
 from strongroom.artifact.trust import Trust
 from strongroom.artifact.verify import verify
-from strongroom.keeper.tensors import as_tensors
+from strongroom.keeper.arena import tensors_over
 from strongroom.keys.keyring import FileKeyring
-
-from strongroom.artifact.data_key import DataKey
 
 SIGNER = SigningKey.from_seeds(bytes(range(64)))
 
@@ -62,7 +62,7 @@ def main() -> None:
 
         def load() -> dict:
             model = open_sealed(work / "sealed", data_key, trust=trust, state=None, strict=strict)
-            return as_tensors(model)
+            return tensors_over(model.arena, model.tensors)
 
         timed_load(load)
 
