@@ -26,6 +26,7 @@ from strongroom.boundary.frames import (
     Tokens,
 )
 from strongroom.keeper import egress
+from strongroom.keeper.lockdown import WALLS
 
 from .tiny import CONTEXT, VOCABULARY, parameters, write_tiny_llama
 from .world import Home, RunningKeeper, keeper
@@ -79,7 +80,7 @@ def test_the_greeting_says_what_is_served_and_what_it_means(
     assert hello.card.rungs == {"*": "text", "rich": "topk", "shut": "closed"}
     assert hello.card.tokenizer == b'{"version": "1.0"}'
     assert hello.card.special_tokens == {"bos_token": "<s>", "eos_token": "</s>"}
-    assert "seccomp" in hello.walls
+    assert set(WALLS) <= set(hello.walls)
     assert all(hello.walls.values())
     assert f"{parameters():,} parameters" in hello.egress
 
@@ -211,6 +212,7 @@ def test_the_budget_binds_over_kill_nine_and_a_sealed_ceiling_over_the_configura
 @pytest.mark.parametrize(
     ("changes", "status", "code"),
     [
+        ({"required_walls": ["moat"]}, 6, "keeper.wall_unknown"),
         ({"egress_state": "/nonexistent/egress"}, 5, "keeper.egress_state_unusable"),
         ({"signers": []}, 3, "artifact.signer_unknown"),
     ],
