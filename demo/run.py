@@ -67,11 +67,12 @@ def _demonstrate(console: Console, work: Path, keep: bool) -> int:
             stage = Stage(work, ensure_model())  # (1)
             console.print(f"  {stage.plain}")
         with report.step(console, "strongroom init: keys, trust and a configuration"):
-            stage.run("init", "--json")
+            stage.run("init")
         with report.step(console, "strongroom seal: release 1, and release 2 that supersedes it"):
             for sealed in (stage.older, stage.sealed):  # (2)
                 seal(stage, sealed)
         with report.step(console, "strongroom serve: key release, keeper and gateway"):
+            stage.api_key = stage.run("key", "create", "--org", "demo")["key"]
             serving = server.enter_context(Serving(stage))  # (3)
             _tell_start(console, serving.said)
         with report.step(console, "A conversation, through the official openai client"):
@@ -93,7 +94,13 @@ def seal(stage: Stage, sealed: Path) -> None:
 
 
 def _tell_start(console: Console, said: dict[str, Any]) -> None:
-    console.print(f"  {said['url']}")
+    walls = said["walls"]
+    off = [f"{name} ({why})" for name, why in walls.items() if why != "on"]
+    console.print(f"  {said['model']}, release {said['release']}, at {said['url']}/v1")
+    console.print(f"  walls on: {', '.join(name for name in walls if walls[name] == 'on')}")
+    if off:
+        console.print(f"  [yellow]walls off: {escape('; '.join(off))}[/]")
+    console.print(f"  [dim]{escape(said['egress'])}[/]")
 
 
 def _converse(console: Console, stage: Stage) -> None:

@@ -19,7 +19,7 @@ from demo.privilege import as_ordinary_child
 from demo.stage import Stage
 
 START_SECONDS = 90
-STOP_SECONDS = 10
+STOP_SECONDS = 20
 
 
 class Serving:
@@ -45,7 +45,7 @@ class Serving:
             )
         try:
             self.said = self._wait_until_ready(self._process)
-            self._stage.url = self.said["url"]
+            self._stage.url, self._stage.model_name = self.said["url"], self.said["model"]
             self._stage.keeper_pid = find_keeper(self._process.pid)
         except BaseException:
             self._stop()

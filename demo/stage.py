@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import openai
 
@@ -78,23 +79,29 @@ class Stage:
         """``strongroom`` with this run's home, and these words."""
         return [str(COMMAND), "--home", str(self.home), *map(str, words)]
 
-    def run(self, *words: str | Path) -> str:
-        """What a command prints with ``--json``; the demonstration ends if it fails."""
-        done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, preexec_fn=as_ordinary_child
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(map(str, words))} failed: {done.stderr or done.stdout}")
-        return done.stdout
+    def run(self, *words: str | Path) -> dict[str, Any]:
+        """What a command answers as JSON.
 
-    def verify_code(self, folder: Path) -> str:
-        """The code with which ``strongroom verify`` refuses ``folder``, or nothing."""
-        done = subprocess.run(
-            self.command("verify", folder, "--json"),
+        Raises:
+            RuntimeError: the command failed; its own words are in the message.
+        """
+        done = self._finish(*words)
+        if done.returncode != 0:
+            raise RuntimeError(f"strongroom {words[0]} failed: {done.stderr or done.stdout}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def _finish(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words, "--json"),
             capture_output=True,
             text=True,
             preexec_fn=as_ordinary_child,
         )
+
+    def verify_code(self, folder: Path) -> str:
+        """The code with which ``strongroom verify`` refuses ``folder``, or nothing."""
+        done = self._finish("verify", folder)
         return "" if done.returncode == 0 else refusal_code(done.stdout + done.stderr)
 
     def open_code(

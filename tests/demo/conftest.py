@@ -23,9 +23,9 @@ def sealed_stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Two releases of a small model, sealed under a fresh home."""
     work = tmp_path_factory.mktemp("stage")
     stage = Stage(work, small_model(work / "plain"))
-    stage.run("init", "--json")
+    stage.run("init")
     for sealed in (stage.older, stage.sealed):
-        stage.run("seal", stage.plain, "--out", sealed, "--json")
+        stage.run("seal", stage.plain, "--out", sealed)
     return stage
 
 
