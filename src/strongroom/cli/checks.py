@@ -50,7 +50,6 @@ def all_checks(home_path: Path) -> Iterator[Check]:
     yield check_ptrace(Path("/proc/sys/kernel/yama/ptrace_scope"))
     yield check_core_dumps(Path("/proc/sys/kernel/core_pattern"))
     yield check_swap(Path("/proc/swaps"), Path("/sys/class/block"))
-    yield check_locked_memory()
     yield check_huge_pages(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
     if home is not None:
         yield check_storage(home.path, Path("/proc/self/mountinfo"))
@@ -65,7 +64,7 @@ def check_home(home: Home) -> Iterator[Check]:
     yield Check("home", "ok", f"{home.path}: owner, modes and settings are good")
     count = len(home.signers)
     yield (
-        Check("trust", "ok", f"{count} signers are trusted")
+        Check("trust", "ok", f"{count} trusted to sign")
         if count
         else Check("trust", "warn", "nobody is trusted to sign", f"Fill {home.signers_file}.")
     )
@@ -127,9 +126,9 @@ def check_ptrace(path: Path) -> Check:
     scope = _read(path)
     if scope in ("1", "2", "3"):
         return Check("ptrace", "ok", f"ptrace_scope is {scope}")
-    found = "Yama is not there" if scope is None else f"ptrace_scope is {scope}"
+    found = "this kernel has no Yama" if scope is None else f"ptrace_scope is {scope}"
     found += "; the keeper and key release refuse tracers of the same user by themselves"
-    return Check("ptrace", "warn", found, "Set kernel.yama.ptrace_scope to 1 or more.")
+    return Check("ptrace", "warn", found, "Boot with Yama and set kernel.yama.ptrace_scope to 1.")
 
 
 def check_core_dumps(path: Path) -> Check:
@@ -156,15 +155,6 @@ def check_swap(swaps: Path, blocks: Path) -> Check:
 def _swap_is_closed(device: str, blocks: Path) -> bool:
     name = Path(os.path.realpath(device)).name
     return name.startswith("zram") or (_read(blocks / name / "dm/uuid") or "").startswith("CRYPT-")
-
-
-def check_locked_memory() -> Check:
-    """How much the keeper may keep from being swapped."""
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if limit == resource.RLIM_INFINITY or os.geteuid() == 0:
-        return Check("locked memory", "ok", "no limit")
-    action = "Raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd) above the model's size."
-    return Check("locked memory", "warn", f"at most {limit // 1024} KiB", action)
 
 
 def check_huge_pages(path: Path) -> Check:

@@ -61,6 +61,7 @@ def _checks(call: Call, attack: bool, profile: Literal["no-exec", "jit"]) -> Ite
 
 def _show(check: Check) -> None:
     state = click.style(check.state.ljust(4), fg=_COLOURS[check.state], bold=True)
-    click.echo(f"{state}  {check.name.ljust(20)}  {check.found}")
+    line = output.wrapped(f"{check.state.ljust(4)}  {check.name.ljust(20)}  ", check.found)
+    click.echo(line.replace(check.state.ljust(4), state, 1))
     if check.action:
-        click.echo(f"{'':28}do: {check.action}")
+        click.echo(output.wrapped(f"{'':28}do: ", check.action))

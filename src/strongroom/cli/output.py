@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,9 +24,22 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Names and values under one another."""
-    width = max(map(len, facts))
+    width = max(map(len, facts)) + 2
     for name, value in facts.items():
-        click.echo(f"{name.ljust(width)}  {value}")
+        click.echo(wrapped(name.ljust(width), str(value)))
+
+
+def wrapped(label: str, text: str) -> str:
+    """``text`` behind ``label``, its lines as wide as the terminal; no word is broken."""
+    columns = min(shutil.get_terminal_size().columns, 120)
+    return textwrap.fill(
+        text,
+        width=max(columns, len(label) + 40),
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def note(sentence: str) -> None:
