@@ -114,3 +114,26 @@ def test_an_old_cryptography_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_probe_of_this_kernel_is_shown_wall_by_wall() -> None:
     names = [check.name for check in checks.check_walls(None)]
     assert {f"wall {name}" for name in lockdown.WALLS} <= set(names)
+
+
+def test_attacks_that_get_through_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    from strongroom.keeper.lockdown import selftest
+
+    def outcome(name: str, refused: bool, control: bool = True) -> selftest.Outcome:
+        locked = "killed" if refused else "worked"
+        return selftest.Outcome(name, "network", "worked", locked, refused, control)
+
+    tried = [outcome("a socket", True), outcome("a file", True, control=False)]
+    monkeypatch.setattr(selftest, "run_selftest", lambda _profile: tried)
+    found = {check.name: check.state for check in checks.check_attacks("no-exec")}
+    assert found == {"attack a file": "warn", "attacks": "ok"}
+    tried.append(outcome("a child", False))
+    found = {check.name: check.state for check in checks.check_attacks("no-exec")}
+    assert found["attack a child"] == found["attacks"] == "fail"
+    tried.clear()
+    assert [check.state for check in checks.check_attacks("no-exec")] == ["fail"]
+
+
+def test_the_attacks_on_this_kernel_are_refused() -> None:
+    [*_, last] = checks.check_attacks("no-exec")
+    assert (last.name, last.state) == ("attacks", "ok")
