@@ -19,6 +19,7 @@ import json
 import os
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -204,9 +205,17 @@ def measure(made: list[Contender], options: argparse.Namespace) -> None:
                 seen = contender.run(prompts, options.new, 0.0)
                 seen.first = first_of_batch(contender, prompts)
                 contender.seen.setdefault(f"{name} together", []).append(seen)
+                note(turn, f"{name} together", contender, seen)
         for contender in made[shift:] + made[:shift]:
             seen = contender.run(staggered, options.new, options.interval)
             contender.seen.setdefault("16 staggered", []).append(seen)
+            note(turn, "16 staggered", contender, seen)
+
+
+def note(turn: int, scenario: str, contender: Contender, seen: Seen) -> None:
+    """Progress on standard error: a whole run takes a quarter of an hour on two cores."""
+    line = f"round {turn + 1}: {scenario}, {contender.label}: {seen.rate:.1f} tokens/s"
+    print(line, file=sys.stderr, flush=True)
 
 
 def tell(made: list[Contender], added: dict[str, int], options: argparse.Namespace) -> None:
@@ -255,7 +264,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 16])
     parser.add_argument("--prompt", type=int, default=32, help="tokens of each prompt")
-    parser.add_argument("--new", type=int, default=64, help="tokens of each answer")
+    parser.add_argument("--new", type=int, default=32, help="tokens of each answer")
     parser.add_argument("--interval", type=float, default=0.15, help="seconds between arrivals")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="only the first two contenders")
