@@ -21,9 +21,11 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import CalledProcessError
 from types import FrameType
 from typing import Any
 
+from openai import OpenAIError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -34,6 +36,12 @@ from demo.model import ensure_model
 from demo.privilege import as_ordinary_child, may_read_any_process
 from demo.serving import Serving
 from demo.stage import Stage
+from strongroom.errors import StrongroomError
+
+DEMONSTRATION_FAILS = (
+    RuntimeError, OSError, ValueError, StrongroomError, OpenAIError, CalledProcessError,
+)  # fmt: skip
+"""What ends the story early, told in one line; a defect keeps its traceback."""
 
 QUESTION = "What is the capital of France, and what is it famous for?"
 
@@ -51,7 +59,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\n[yellow]Interrupted; everything is stopped and removed.[/]")
         return 130
-    except (RuntimeError, OSError, ValueError) as error:
+    except DEMONSTRATION_FAILS as error:
         console.print(f"\n[bold red]The demonstration failed:[/] {escape(str(error))}")
         return 1
     finally:

@@ -60,7 +60,7 @@ def judge(tries: list[Tried]) -> Outcome:
     """What these tries together amount to."""
     through = [tried.name for tried in tries if not tried.refused]
     controls = [tried for tried in tries if tried.control]
-    told = f"{len(controls)} of {len(tries)} get through in a child without walls"
+    told = f"{len(controls)} of {len(tries)} work, or reach the kernel, in a child without walls"
     proven = bool(tries) and len(controls) == len(tries)
     if through:
         return Outcome(
