@@ -35,10 +35,11 @@ class Threads:
     """The threads of this process at one moment; taken before ``/proc`` becomes unreadable."""
 
     def __init__(self) -> None:
-        ours = {thread.native_id for thread in threading.enumerate()}
         older = {int(name) for name in os.listdir("/proc/self/task")}  # noqa: PTH208
+        older.remove(threading.get_native_id())
+        ours = {thread.native_id for thread in threading.enumerate()}
         self._workers = sorted(older - ours)
-        self._of_python = len(older & ours) - 1
+        self._of_python = len(older & ours)
 
     def everywhere(self, measure: Callable[[], object]) -> None:
         """Take ``measure`` in each of these threads.
