@@ -7,6 +7,7 @@ a position is first used: ``bytes_per_position`` × positions in use is what is 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +24,8 @@ class KeyValueCache:
         self._slots = slots
         width = 2 * config.kv_heads * config.head_dim
         self.bytes_per_position = config.layers * width * 4
-        self._layers = [torch.zeros(slots * context + 1, width) for _ in range(config.layers)]
+        rows = slots * context + 1
+        self._layers = [_untouched(rows, width) for _ in range(config.layers)]
         shape = (slots, context, 2, config.kv_heads, config.head_dim)
         views = [layer[:-1].view(shape).permute(2, 0, 3, 1, 4) for layer in self._layers]
         self._keys = [view[0] for view in views]
@@ -55,3 +57,14 @@ class KeyValueCache:
             source, target = self.row(move.source, 0), self.row(move.target, 0)
             for layer in self._layers:
                 layer[target : target + move.length] = layer[source : source + move.length]
+
+
+def _untouched(rows: int, width: int) -> torch.Tensor:
+    """Float32 zeros that take memory only page by page, as they are first written.
+
+    ``torch.zeros`` writes and so holds all of it. Huge pages would hold two megabytes of each
+    layer for the first token of a slot.
+    """
+    block = mmap.mmap(-1, rows * width * 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(block, dtype=torch.float32).view(rows, width)
