@@ -116,7 +116,7 @@ def _converse(console: Console, stage: Stage) -> None:
     stream = stage.client.chat.completions.create(
         model=stage.model_name,
         messages=[{"role": "user", "content": QUESTION}],
-        max_tokens=64,
+        max_tokens=48,
         temperature=0,
         stream=True,
     )
