@@ -20,6 +20,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 STAMP := $(VENV)/.made-from-$(KEY)
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) -c constraints.txt
+PYTHON_FOLDERS := src tests demo benchmarks fuzz tools
 EXTRAS := serve,demo,test,vault,aws
 
 .PHONY: help demo test model env lint types walls unit fuzz clean \
@@ -52,8 +53,8 @@ $(STAMP):
 	@rm -f $(VENV)/.made-from-* && touch $@
 
 lint: $(STAMP) ## style and habits
-	@$(RUN) -m ruff format --check .
-	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check $(PYTHON_FOLDERS)
+	@$(RUN) -m ruff check $(PYTHON_FOLDERS)
 
 types: $(STAMP) ## static types, strictly
 	@$(RUN) -m mypy
@@ -66,7 +67,8 @@ unit: $(STAMP)
 	@$(RUN) -m pytest --cov --cov-report=term:skip-covered
 
 fuzz: $(STAMP) ## 100,000 random edits of a sealed model, frames and bodies
-	@$(RUN) -m pytest -q tests -k fuzz --override-ini=addopts= -p no:cacheprovider
+	@$(RUN) fuzz/sealed_model.py --edits 100000
+	@$(RUN) -m pytest -q -k fuzz
 
 bench-load bench-seal bench-verify bench-engine bench-lockdown: $(STAMP)
 	@$(RUN) benchmarks/$(@:bench-%=%).py

@@ -18,7 +18,7 @@ from typing import IO, Any
 from demo.privilege import as_ordinary_child
 from demo.stage import Stage
 
-START_SECONDS = 90
+START_SECONDS = 300
 STOP_SECONDS = 20
 
 
