@@ -68,7 +68,7 @@ def checkpoint(gigabytes: float) -> Path:
     return target
 
 
-def call(contender: Contender, command: str, model: Path, work: Path) -> dict:
+def call(contender: Contender, command: str, model: Path, work: Path, backing: int = 0) -> dict:
     done = subprocess.run(
         [
             interpreter(contender.peer),
@@ -80,6 +80,7 @@ def call(contender: Contender, command: str, model: Path, work: Path) -> dict:
         check=False,
         capture_output=True,
         text=True,
+        env={**os.environ, **({"STRONGROOM_BENCH_BACKING": str(backing)} if backing else {})},
     )
     if done.returncode:
         sys.exit(f"{contender.label}: {command} failed\n{done.stderr}")
@@ -101,8 +102,14 @@ def run(contenders: list[Contender], title: str, baseline: str) -> None:
     arguments.add_argument("--runs", type=int, default=7)
     arguments.add_argument("--size", type=float, default=1.5, help="gigabytes")
     arguments.add_argument("--json", type=Path)
+    arguments.add_argument(
+        "--cold-memory",
+        action="store_true",
+        help="do not have the machine back free memory before each load (see contenders/common.py)",
+    )
     options = arguments.parse_args()
     model = checkpoint(options.size)
+    backing = 0 if options.cold_memory else 2 * model.stat().st_size
     with tempfile.TemporaryDirectory(prefix="strongroom-bench-", dir=CACHE) as scratch:
         works: dict[str, Path] = {}
         for contender in contenders:
@@ -116,7 +123,7 @@ def run(contenders: list[Contender], title: str, baseline: str) -> None:
             # Rotated, so that nobody always runs after the same neighbour.
             shift = turn % len(contenders)
             for contender in contenders[shift:] + contenders[:shift]:
-                seen = call(contender, contender.command, model, works[contender.script])
+                seen = call(contender, contender.command, model, works[contender.script], backing)
                 contender.seconds.append(seen["seconds"])
                 contender.peak.append(seen.get("peak_added", 0))
                 contender.digest = seen.get("digest", "")
