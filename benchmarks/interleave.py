@@ -109,7 +109,7 @@ def run(contenders: list[Contender], title: str, baseline: str) -> None:
     )
     options = arguments.parse_args()
     model = checkpoint(options.size)
-    backing = 0 if options.cold_memory else 2 * model.stat().st_size
+    backing = 0 if options.cold_memory else int(1.2 * model.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="strongroom-bench-", dir=CACHE) as scratch:
         works: dict[str, Path] = {}
         for contender in contenders:
