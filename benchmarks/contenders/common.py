@@ -6,9 +6,9 @@ import hashlib
 import json
 import mmap
 import os
-import resource
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +27,14 @@ def digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def peak_bytes() -> int:
-    """Highest resident set of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Highest resident set of this process since its start or the last ``reset_peak``."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(row.split()[1]) for row in status.splitlines() if "VmHWM" in row) * 1024
+
+
+def reset_peak() -> None:
+    """Forget the peak (``proc_pid_clear_refs(5)``, value 5)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def back_memory(size: int) -> None:
@@ -53,6 +59,7 @@ def timed_load(load: Callable[[], Mapping[str, torch.Tensor]]) -> None:
     torch.zeros(1)
     if "STRONGROOM_BENCH_BACKING" in os.environ:
         back_memory(int(os.environ["STRONGROOM_BENCH_BACKING"]))
+    reset_peak()
     before = peak_bytes()
     start = time.perf_counter()
     tensors = load()
