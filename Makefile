@@ -3,7 +3,7 @@
 #   make demo KEEP=1            leave the sealed model serving afterwards
 #   make demo VENV=/tmp/env     use another folder for the environment
 #   make demo PYTHON=python3.13 use this interpreter
-#   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#   make demo PIP_FLAGS="--extra-index-url INDEX_OF_CPU_BUILDS"
 #                               take torch's small CPU build where pip would take the CUDA build
 
 SHELL := /bin/sh
