@@ -31,7 +31,7 @@ class KeyHolderForgery(SealedAttack):
 
     def tamper(self, stage: Stage, copy: Path) -> str:
         manifest = read_manifest(copy, stage.trust)
-        part = next(placed for placed in manifest.placed_parts() if placed.part.role == "index")
+        part = _index_part(manifest)
         forged, names = _swap_two_names(_decrypt(stage, copy, manifest, part))
         _encrypt(stage, copy, manifest, part, forged)
         return f"{names[0]} and {names[1]} changed names in an index sealed again with the real key"
@@ -40,7 +40,7 @@ class KeyHolderForgery(SealedAttack):
         with sealed_copy(stage.sealed, stage.work) as copy:
             done = self.tamper(stage, copy)
             manifest = read_manifest(copy, stage.trust)
-            part = next(placed for placed in manifest.placed_parts() if placed.part.role == "index")
+            part = _index_part(manifest)
             # AEAD accepts the forgery: with hashes left out, it would decrypt like the original.
             decrypts = bool(index.decode(_decrypt(stage, copy, manifest, part)).tensors)
             codes = {"verify": stage.verify_code(copy), "open": stage.open_code(copy)}
@@ -62,14 +62,23 @@ def _swap_two_names(plaintext: bytearray) -> tuple[bytes, tuple[str, str]]:
     raise ValueError("no two matrices of one shape")
 
 
+def _index_part(manifest: Manifest) -> PlacedPart:
+    return next(placed for placed in manifest.placed_parts() if placed.part.role == "index")
+
+
+def _keyed(stage: Stage, manifest: Manifest, raw: memoryview | bytearray) -> floe.Floe:
+    """The state that both reads and writes segments under the header which ``raw`` begins with."""
+    aad = key_schedule.part_aad(manifest.seal_id, "index", 1, 1)
+    with stage.data_key() as key:
+        return floe.Floe.start_decryption(
+            manifest.parameters, key.reveal(TOKEN), aad, raw[: floe.HEADER_BYTES]
+        )
+
+
 def _decrypt(stage: Stage, copy: Path, manifest: Manifest, placed: PlacedPart) -> bytearray:
     raw = memoryview((copy / placed.part.name).read_bytes())
     plaintext = bytearray(placed.geometry.plaintext_bytes)
-    aad = key_schedule.part_aad(manifest.seal_id, "index", 1, 1)
-    with stage.data_key() as key:
-        state = floe.Floe.start_decryption(
-            manifest.parameters, key.reveal(TOKEN), aad, raw[: floe.HEADER_BYTES]
-        )
+    state = _keyed(stage, manifest, raw)
     for number in range(placed.geometry.segments):
         start, length = placed.geometry.file_span(number)
         to, size = placed.geometry.plain_span(number)
@@ -86,11 +95,7 @@ def _encrypt(
     """Seal ``plaintext`` under the header that is there already, as a holder of the key can."""
     path = own(copy / placed.part.name)
     raw = bytearray(path.read_bytes())
-    aad = key_schedule.part_aad(manifest.seal_id, "index", 1, 1)
-    with stage.data_key() as key:
-        state = floe.Floe.start_decryption(
-            manifest.parameters, key.reveal(TOKEN), aad, raw[: floe.HEADER_BYTES]
-        )
+    state = _keyed(stage, manifest, raw)
     for number in range(placed.geometry.segments):
         start, length = placed.geometry.file_span(number)
         at, size = placed.geometry.plain_span(number)
