@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from strongroom.boundary import charging
 from strongroom.keeper import egress
 from strongroom.keeper.egress import Account, Budget, Meter
 
-BIT = egress.GRAINS_PER_BIT
+BIT = charging.GRAINS_PER_BIT
 START = 1_800_000_000
 
 
@@ -20,28 +21,6 @@ def meter(
 ) -> Meter:
     accounts = [Account.empty(egress.NOBODY) for _ in range(egress.FIRST_TENANT + tenants)]
     return Meter(accounts, Budget(*deployment), Budget(*(tenant or deployment)))
-
-
-@given(st.integers(2, 2**32))
-def test_a_choice_is_charged_log2_rounded_up_to_a_grain(outcomes: int) -> None:
-    grains = egress.choice(outcomes)
-    above = grains / BIT - math.log2(outcomes)
-    assert -1e-9 <= above < 1 / BIT + 1e-9
-    if outcomes < 5000:  # the definition itself, in integers
-        assert 2**grains >= outcomes**BIT > 2 ** (grains - 1)
-
-
-def test_known_charges() -> None:
-    assert egress.choice(1) == 0
-    assert egress.choice(2) == BIT
-    assert egress.choice(49_152) == math.ceil(math.log2(49_152) * BIT)
-    assert egress.token_charge(49_152) == egress.choice(49_152)
-    assert egress.token_charge(256, 2) == 8 * BIT + 2 * (8 + 32) * BIT
-    assert egress.token_charge(256, 1, rounded=True) == 16 * BIT + egress.choice(101)
-    assert egress.label_charge(16) == 4 * BIT
-    assert egress.label_charge(16, 16) == 4 * BIT + 16 * 32 * BIT
-    assert egress.label_charge(16, 5, indexed=True) == 4 * BIT + 5 * 36 * BIT
-    assert egress.label_charge(16, 1, rounded=True) == 4 * BIT + egress.choice(101)
 
 
 def test_budgets_are_rounded_down_and_bounded() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from strongroom.artifact.policy import DisclosurePolicy, EgressCeiling
+from strongroom.boundary import charging
 from strongroom.boundary.frames import (
     PROTOCOL,
     AskStatus,
@@ -25,7 +26,6 @@ from strongroom.boundary.frames import (
     Status,
     Tokens,
 )
-from strongroom.keeper import egress
 from strongroom.keeper.lockdown import WALLS
 
 from .tiny import CONTEXT, VOCABULARY, parameters, write_tiny_llama
@@ -189,7 +189,7 @@ def test_a_giant_frame_ends_it_with_an_error(shared_home: Home, tmp_path: Path) 
 def test_the_budget_binds_over_kill_nine_and_a_sealed_ceiling_over_the_configuration(
     tmp_path: Path,
 ) -> None:
-    token = egress.token_charge(VOCABULARY) // egress.GRAINS_PER_BIT
+    token = charging.token_charge(VOCABULARY) // charging.GRAINS_PER_BIT
     ceiling = EgressCeiling(2 + 4 * token, 10**9)
     home = make_home(tmp_path, DisclosurePolicy(tenant=ceiling))
     with keeper(home) as running:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from strongroom.boundary import charging
 from strongroom.boundary.frames import (
     AskStatus,
     Cancel,
@@ -20,15 +21,15 @@ from strongroom.boundary.frames import (
     Status,
     Tokens,
 )
-from strongroom.keeper import egress, generations
+from strongroom.keeper import generations
 from strongroom.keeper.disclosure import UNLIKELY, Disclosure
 from strongroom.keeper.egress import Budget, Meter
 from strongroom.keeper.session import Session
 
 from .fakes import PLENTY, VOCABULARY, Oracle, Parrot, meter
 
-BIT = egress.GRAINS_PER_BIT
-TOKEN = egress.token_charge(VOCABULARY)
+BIT = charging.GRAINS_PER_BIT
+TOKEN = charging.token_charge(VOCABULARY)
 
 
 class Keeper:
@@ -81,14 +82,14 @@ def test_a_generation_ends_at_its_end_token_which_stays_inside() -> None:
     keeper = Keeper(Parrot())
     assert keeper.ask(generate()) == []
     assert keeper.finish() == [Tokens(1, (5,)), Tokens(1, (6,)), Done(1, "stop", 3, 2)]
-    assert keeper.spent == egress.ENDING + 3 * TOKEN  # the end token is charged too
+    assert keeper.spent == charging.ENDING + 3 * TOKEN  # the end token is charged too
 
 
 def test_a_generation_ends_at_its_length() -> None:
     keeper = Keeper(Parrot())
     keeper.ask(generate(max_tokens=2))
     assert keeper.finish() == [Tokens(1, (5,)), Tokens(1, (6,)), Done(1, "length", 3, 2)]
-    assert keeper.spent == egress.ENDING + 2 * TOKEN
+    assert keeper.spent == charging.ENDING + 2 * TOKEN
 
 
 def test_generations_share_steps() -> None:
@@ -136,7 +137,7 @@ def test_a_tenant_the_policy_does_not_know_is_closed_unless_everybody_is_named()
 def test_another_tenants_name_gives_no_more_than_that_tenant_may_have() -> None:
     """The keeper cannot know who asks; what a liar gets is bounded by the most favoured tenant and
     by the budget of the deployment, which all names share."""
-    budget = Budget(egress.ENDING + 10 * TOKEN, PLENTY.day)
+    budget = Budget(charging.ENDING + 10 * TOKEN, PLENTY.day)
     keeper = Keeper(Parrot(), {"rich": "top1", "*": "text"}, budget, tenant=budget)
     for tenant in ("rich", "poor", "invented"):
         assert refusal(keeper.ask(generate(tenant=tenant, top_logprobs=2))) == (
@@ -156,7 +157,9 @@ def test_top1_rounds_the_probability_to_two_decimals() -> None:
     keeper.ask(generate(top_logprobs=1))
     (scores,) = keeper.finish()[0].scores
     assert scores.logprobs == (math.log(0.78),)  # exp(-0.25) is 0.7788
-    assert keeper.spent == egress.ENDING + 3 * (2 * egress.choice(VOCABULARY) + egress.choice(101))
+    assert keeper.spent == charging.ENDING + 3 * (
+        2 * charging.choice(VOCABULARY) + charging.choice(101)
+    )
     engine.logprob = -40.0
     keeper.ask(generate(2, top_logprobs=1))
     assert keeper.finish()[0].scores[0].logprobs == (UNLIKELY,)
@@ -166,7 +169,7 @@ def test_topk_gives_floats_and_charges_their_width() -> None:
     keeper = Keeper(Parrot(), {"*": "topk"})
     keeper.ask(generate(top_logprobs=2))
     assert keeper.finish()[0].scores[0].logprobs == (-0.25, -1.25)
-    assert keeper.spent == egress.ENDING + 3 * (8 * BIT + 2 * (8 + 32) * BIT)
+    assert keeper.spent == charging.ENDING + 3 * (8 * BIT + 2 * (8 + 32) * BIT)
 
 
 def test_scores_that_are_no_numbers_end_the_generation() -> None:
@@ -239,23 +242,23 @@ def test_cancelling_ids_that_are_unknown_does_nothing() -> None:
 @pytest.mark.parametrize("which", ["budget", "tenant"])
 def test_a_generation_ends_where_the_budget_does(which: str) -> None:
     engine = Parrot()
-    small = Budget(egress.ENDING + 3 * TOKEN + TOKEN - 1, PLENTY.day)
+    small = Budget(charging.ENDING + 3 * TOKEN + TOKEN - 1, PLENTY.day)
     keeper = Keeper(engine, **{which: small})  # type: ignore[arg-type]
     keeper.ask(generate(tokens=(9,) * 9))
     assert keeper.finish() == [*[Tokens(1, (9,))] * 3, Done(1, "egress", 9, 3)]
     assert engine.cancelled == [1]
-    assert keeper.spent == egress.ENDING + 3 * TOKEN
+    assert keeper.spent == charging.ENDING + 3 * TOKEN
     assert refusal(keeper.ask(generate(2))) == "egress_exhausted"
 
 
 def test_a_request_that_a_first_token_would_exceed_is_refused_and_costs_nothing() -> None:
-    keeper = Keeper(Parrot(), budget=Budget(egress.ENDING + TOKEN - 1, PLENTY.day))
+    keeper = Keeper(Parrot(), budget=Budget(charging.ENDING + TOKEN - 1, PLENTY.day))
     assert refusal(keeper.ask(generate())) == "egress_exhausted"
     assert keeper.spent == 0
 
 
 def test_generations_at_the_same_time_cannot_overdraw_together() -> None:
-    budget = Budget(2 * egress.ENDING + 5 * TOKEN, PLENTY.day)
+    budget = Budget(2 * charging.ENDING + 5 * TOKEN, PLENTY.day)
     keeper = Keeper(Parrot(), budget=budget)
     keeper.ask(generate(1, (9,) * 9))
     keeper.ask(generate(2, (9,) * 9))
@@ -267,7 +270,7 @@ def test_generations_at_the_same_time_cannot_overdraw_together() -> None:
 
 def test_the_end_token_needs_budget_too() -> None:
     """Else the place of the end would be told for nothing."""
-    keeper = Keeper(Parrot(), budget=Budget(egress.ENDING + 2 * TOKEN, PLENTY.day))
+    keeper = Keeper(Parrot(), budget=Budget(charging.ENDING + 2 * TOKEN, PLENTY.day))
     keeper.ask(generate())
     assert keeper.finish()[-1] == Done(1, "egress", 3, 2)
 
@@ -334,7 +337,7 @@ def test_scores_take_the_form_of_the_rung() -> None:
 @pytest.mark.parametrize(
     ("rung", "row"),
     [
-        ("top1", 3 * BIT + egress.choice(101)),
+        ("top1", 3 * BIT + charging.choice(101)),
         ("topk", 3 * BIT + 5 * (32 + 3) * BIT),
         ("logits", 3 * BIT + 8 * 32 * BIT),
     ],

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from strongroom.boundary.charging import label_charge
 from strongroom.boundary.frames import MAX_ROWS, Classify, Labels, Rung
 from strongroom.errors import RequestRefused
-from strongroom.keeper import egress
 from strongroom.keeper.disclosure import Disclosure, class_scores, labels, shown_classes
 from strongroom.keeper.engine.interface import ClassifierEngine
 from strongroom.keeper.generations import Charge, exhausted
@@ -59,7 +59,7 @@ class Classifications:
 
     def _row_charge(self, rung: Rung, scores: bool) -> int:
         classes = len(self._engine.labels)
-        return egress.label_charge(
+        return label_charge(
             classes,
             shown_classes(rung, classes) if scores else 0,
             indexed=rung == "topk",

@@ -1,16 +1,9 @@
-"""The egress meter: what every answer could carry out, in bits, against budgets. Pure, stdlib only.
+"""The egress meter: what every answer could carry out, in bits, against budgets. Pure.
 
-What is charged is an upper bound on the information in an answer, whoever chose it:
-
-1. one position of generated text: log2(vocabulary). The end of text is one of these outcomes, so
-   the end token is charged like any other although it is not sent;
-2. why a generation ended: log2(4), charged when it is admitted, so that it can always be said;
-3. a label: log2(classes). A rounded score: log2(101). Any other score: 32 bits. An index of one of
-   the likeliest: log2(vocabulary) or log2(classes).
-
-Sums are integers in grains of 1/1024 bit; a charge is rounded up to the next grain, exactly (no
-float is involved), a budget is rounded down. So the meter errs on the side of the owner, by less
-than 0.001 bit a charge, and never drifts.
+What is charged is an upper bound on the information in an answer, whoever chose it
+(``boundary.charging``). Sums are integers in grains of 1/1024 bit; a charge is rounded up to the
+next grain, a budget is rounded down. So the meter errs on the side of the owner, by less than
+0.001 bit a charge, and never drifts.
 
 Windows slide in slots. A slot counts in full until no instant of it can share a window with now:
 an hour is kept as 61 slots of a minute, a day as 145 slots of ten minutes. So in no window of an
@@ -24,9 +17,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-GRAINS_PER_BIT = 1024
+from strongroom.boundary.charging import GRAINS_PER_BIT
+
 LARGEST_BUDGET = 2**62
 """In grains: what a budget is cut to, so that every sum fits a signed 64-bit integer."""
 
@@ -34,39 +27,6 @@ HOUR_SECONDS, HOUR_SLOT_SECONDS = 3600, 60
 DAY_SECONDS, DAY_SLOT_SECONDS = 86_400, 600
 HOUR_SLOTS = HOUR_SECONDS // HOUR_SLOT_SECONDS + 1
 DAY_SLOTS = DAY_SECONDS // DAY_SLOT_SECONDS + 1
-
-SCORE = 32 * GRAINS_PER_BIT
-"""Charge of one float32 score."""
-
-
-@cache
-def choice(outcomes: int) -> int:
-    """Charge of one choice among ``outcomes``: log2, rounded up to a grain, exactly.
-
-    The least g with 2^(g/1024) >= outcomes is the bit length of outcomes^1024 - 1.
-    """
-    return (int(outcomes**GRAINS_PER_BIT) - 1).bit_length() if outcomes > 1 else 0
-
-
-ROUNDED_SCORE = choice(101)
-"""Charge of a probability rounded to two decimals."""
-
-ENDING = choice(4)
-"""Charge of the reason why a generation ended."""
-
-
-def token_charge(vocabulary: int, top: int = 0, *, rounded: bool = False) -> int:
-    """Charge of one generated position with the log-probabilities of ``top`` likeliest tokens."""
-    score = ROUNDED_SCORE if rounded else SCORE
-    return choice(vocabulary) + top * (choice(vocabulary) + score)
-
-
-def label_charge(
-    classes: int, scores: int = 0, *, indexed: bool = False, rounded: bool = False
-) -> int:
-    """Charge of one classified row: its label and ``scores`` scores, with class indices or not."""
-    score = ROUNDED_SCORE if rounded else SCORE
-    return choice(classes) + scores * (score + (choice(classes) if indexed else 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from strongroom.boundary.charging import ENDING, token_charge
 from strongroom.boundary.frames import (
     Done,
     Generate,
@@ -32,7 +33,6 @@ from strongroom.boundary.frames import (
     TokenScores,
 )
 from strongroom.errors import RequestRefused
-from strongroom.keeper import egress
 from strongroom.keeper.disclosure import Disclosure, at_least, token_scores
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult
 
@@ -101,12 +101,12 @@ class Generations:
             raise _refused(
                 "keeper.queue_full", f"{MAX_WAITING} generations are waiting.", "Try again later."
             )
-        charge = egress.token_charge(
+        charge = token_charge(
             self._engine.vocab_size, ask.top_logprobs, rounded=not at_least(rung, "topk")
         )
-        if self._room(ask.tenant) < egress.ENDING + charge:  # (5)
+        if self._room(ask.tenant) < ENDING + charge:  # (5)
             raise exhausted()
-        self._charge(ask.tenant, egress.ENDING)
+        self._charge(ask.tenant, ENDING)
         self._engine.admit(_job(ask))
         self._running[ask.id] = _Generation(
             ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens)

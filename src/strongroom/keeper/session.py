@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from strongroom.boundary.charging import GRAINS_PER_BIT
 from strongroom.boundary.frames import (
     AskStatus,
     Cancel,
@@ -22,7 +23,7 @@ from strongroom.boundary.frames import (
 from strongroom.errors import RequestRefused
 from strongroom.keeper.classifications import Classifications
 from strongroom.keeper.disclosure import Disclosure
-from strongroom.keeper.egress import GRAINS_PER_BIT, Meter
+from strongroom.keeper.egress import Meter
 from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
 from strongroom.keeper.generations import Generations
 
