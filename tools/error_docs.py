@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "strongroom"
 PAGE = ROOT / "docs" / "errors.md"
 ROOMS = sorted(p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__")
-CODE = re.compile(rf"^(?:{'|'.join([*ROOMS, 'framing', 'home'])})\.[a-z][a-z0-9_]*$")
+CODE = re.compile(rf"^(?:{'|'.join([*ROOMS, 'framing', 'home', 'process'])})\.[a-z][a-z0-9_]*$")
 
 EXITS = {
     "ArtifactRefused": 3,
@@ -24,25 +24,32 @@ EXITS = {
     "EnvironmentLacks": 6,
     "BoundaryRefused": 7,
     "RequestRefused": 8,
+    "LedgerRefused": 9,
 }
+
+ERRORS = {*EXITS, "StrongroomError", "Refusal"}
 
 
 def collect() -> dict[str, tuple[str, str, str]]:
-    """Reason code to (where, sentence, remedy), from every string in the source that is a code."""
+    """Reason code to (where, sentence, remedy), from every place that makes an error of a code."""
     found: dict[str, tuple[str, str, str]] = {}
     for path in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         modules = {name for node in ast.walk(tree) for name in _imported(node)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and _is_code(node.value, modules):
-                found.setdefault(node.value, (path.parent.name, "", ""))
-        for node in ast.walk(tree):
             code = _leading_code(node, modules)
-            if code:
-                sentence, remedy = _texts(node)
-                if sentence:
-                    found[code] = (path.parent.name, sentence, remedy)
+            if not code:
+                continue
+            sentence, remedy = _texts(node)
+            if sentence:
+                found[code] = (path.parent.name, sentence, remedy)
+            elif _makes_error(node):
+                found.setdefault(code, (path.parent.name, "", ""))
     return found
+
+
+def _makes_error(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -8,7 +8,8 @@
     ├── ConfigurationRefused a home, configuration file or argument cannot be used
     ├── EnvironmentLacks     the machine lacks something that was required (kernel, disk, limit)
     ├── BoundaryRefused      a frame between gateway and keeper broke the protocol
-    └── RequestRefused       a caller's request is not allowed
+    ├── RequestRefused       a caller's request is not allowed
+    └── LedgerRefused        a log, checkpoint or proof is damaged or does not fit what was seen
 
 Each carries a stable ``code`` (``room.reason``), one sentence saying what happened, and one
 saying what to do. Neither may contain a secret: errors are printed, logged and sent to clients.
@@ -75,3 +76,9 @@ class RequestRefused(StrongroomError):
     """A caller's request is not allowed; nothing was computed for it."""
 
     exit_code: ClassVar[int] = 8
+
+
+class LedgerRefused(StrongroomError):
+    """A log, checkpoint or proof is damaged, or does not continue what was seen before."""
+
+    exit_code: ClassVar[int] = 9

@@ -27,6 +27,7 @@ Exit codes:
     6  the machine lacks what is needed
     7  gateway and keeper broke their protocol
     8  a request is not allowed
+    9  a log is damaged or does not fit what was seen
   130  interrupted with Ctrl-C
 """
 
@@ -107,7 +108,9 @@ def run(arguments: list[str]) -> int:
 def _usage(error: click.UsageError) -> StrongroomError:
     where = error.ctx.command_path if error.ctx else "strongroom"
     return StrongroomError(
-        "cli.usage", error.format_message(), action=f"See `{where} --help` for what it takes."
+        "cli.usage",
+        f"The command was not understood: {error.format_message()}",
+        action=f"See `{where} --help` for what it takes.",
     )
 
 
