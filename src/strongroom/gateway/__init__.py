@@ -4,7 +4,7 @@ It holds no weight and no key of a model: it can be taken over without either be
 import ``boundary``, ``store`` and ``errors``; never ``artifact``, ``keys``, ``keeper`` or torch.
 
 - the process: ``__main__``, ``server``, ``config``, ``http_protocol`` (bounds on heads).
-- the door: ``app`` (routes), ``http``, ``refusals``, ``admission``, ``api_keys``.
+- the door: ``app`` (routes), ``http``, ``line``, ``refusals``, ``admission``, ``api_keys``.
 - what is asked: ``strict_json``, ``denied`` (parameters), ``schema``, ``text_rules``.
 - the model: ``served_model``, ``tokenizing``, ``chat_template``, ``keeper_client``.
 - what is answered: ``openai_api``, ``generating``, ``stops``, ``answers``, ``inference_protocol``.

@@ -10,7 +10,6 @@ from strongroom.gateway.admission import Admission
 from strongroom.gateway.http import (
     JSON_TYPE,
     PROBLEM_TYPE,
-    ClientGone,
     Receive,
     Request,
     Scope,
@@ -18,6 +17,7 @@ from strongroom.gateway.http import (
 )
 from strongroom.gateway.inference_protocol import InferenceProtocol
 from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.line import ClientGone
 from strongroom.gateway.openai_api import OpenAIApi
 from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
 from strongroom.gateway.served_model import ServedModel

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
 
+from strongroom.gateway.line import ClientGone, Line
 from strongroom.gateway.refusals import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -19,6 +20,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON_TYPE: Final = (b"content-type", b"application/json")
 PROBLEM_TYPE: Final = (b"content-type", b"application/problem+json")
+_EVENTS_TYPE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 _COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _DRAINED_BODIES: Final = 16
 _DRAIN_SECONDS: Final = 2.0
@@ -27,20 +29,22 @@ _CLOSE: Final = ((b"connection", b"close"),)
 _encode = msgspec.json.Encoder().encode
 
 
-class ClientGone(Exception):
-    """The caller hung up; nothing can be answered."""
-
-
 class Request:
-    """One request. ``headers`` holds the first value of each name; names are lower case."""
+    """One request. ``headers`` holds the first value of each name; names are lower case.
 
-    __slots__ = ("headers", "method", "path", "receive", "send")
+    ``line`` is its connection. ``told`` are headers that every answer to it carries, whatever
+    becomes of the request.
+    """
+
+    __slots__ = ("headers", "line", "method", "path", "receive", "send", "told")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.receive = receive
         self.send = send
+        self.line: Line = scope["strongroom.line"]
+        self.told: list[tuple[bytes, bytes]] = []
         self.headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             self.headers.setdefault(name, value)
@@ -103,25 +107,6 @@ class Request:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def attend(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do ``work``, but give it up as soon as the caller hangs up."""
-        task = asyncio.ensure_future(work)
-        watch = asyncio.ensure_future(self._gone())
-        try:
-            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,))
-                raise ClientGone
-            task.result()
-        finally:
-            task.cancel()
-            watch.cancel()
-
-    async def _gone(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
     async def answer(self, value: Any, status: int = 200) -> None:
         """Send ``value`` as JSON."""
         await self.answer_bytes(_encode(value), status, (JSON_TYPE,))
@@ -133,7 +118,7 @@ class Request:
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [*headers, *length, *_COMMON],
+                "headers": [*headers, *length, *_COMMON, *self.told],
             }
         )
         if self.method == "HEAD":
@@ -146,7 +131,7 @@ class Request:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"content-type", b"text/event-stream; charset=utf-8"), *_COMMON],
+                "headers": [_EVENTS_TYPE, *_COMMON, *self.told],
             }
         )
 

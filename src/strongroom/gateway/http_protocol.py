@@ -3,7 +3,8 @@
 uvicorn with httptools collects header bytes without a limit and waits for them for ever. Here
 
 1. a head of more than ``max_head_bytes`` is answered 431 and the connection closed;
-2. a head that is not complete after ``head_seconds`` is answered 408 and the connection closed.
+2. a head that is not complete after ``head_seconds`` is answered 408 and the connection closed;
+3. the request learns at once that its connection is lost (``scope["strongroom.line"]``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from strongroom.gateway.line import Line
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -25,6 +28,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._line = Line()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock of the first head."""
@@ -32,9 +36,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock; tell the request under way."""
         self._disarm()
         super().connection_lost(exc)
+        self._line.cut()
 
     def data_received(self, data: bytes) -> None:
         """Count reads that lie wholly inside a head; the read it began in may hold other things."""
@@ -48,6 +53,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins; on a fresh connection its clock runs already."""
         super().on_message_begin()
+        self.scope["strongroom.line"] = self._line  # type: ignore[typeddict-unknown-key]
         self._in_head = True
         self._head_bytes = 0
         if self._timer is None:

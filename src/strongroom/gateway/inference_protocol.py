@@ -18,6 +18,7 @@ from strongroom.boundary.frames import MAX_TENSOR_BYTES, Classify, Labels
 from strongroom.gateway.admission import Admission
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.line import Held
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import check_unique, decode_fields, parse_object
@@ -117,13 +118,11 @@ class InferenceProtocol:
             scores=self._wants_scores(asked, key.organisation),
         )
 
-        async def work() -> None:
+        with Held(request.line):
             async with self._keeper.start(frame) as exchange:
                 answer = await exchange.next()
             if isinstance(answer, Labels):
                 await request.answer(self._answer(asked, answer))
-
-        await request.attend(work())
 
     def _wants_scores(self, asked: InferRequest, tenant: str) -> bool:
         wanted = asked.outputs is not None and any(o.name == "scores" for o in asked.outputs)

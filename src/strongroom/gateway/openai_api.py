@@ -16,6 +16,7 @@ from strongroom.gateway.answers import Envelope, Scribe, usage
 from strongroom.gateway.generating import Generating, Piece
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.line import Held
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
@@ -70,13 +71,11 @@ class OpenAIApi:
         envelope = Envelope(chat=chat, model=self._model.name, stream=generation.stream)
         answer = _Answer(request, generation, envelope, len(ids), chat=chat)
 
-        async def work() -> None:
+        with Held(request.line):
             async with self._keeper.start(frame) as exchange:  # step 7
                 tokenizer = self._model.tokenizer
                 generating = Generating(exchange, tokenizer, generation.stops)
                 await answer.write(generating, Scribe(tokenizer, generation.shown))  # step 8
-
-        await request.attend(work())
 
 
 class _Answer:
