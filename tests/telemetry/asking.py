@@ -24,12 +24,15 @@ def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
+    given = list(headers or [])
+    if all(name != b"host" for name, _ in given):
+        given.append((b"host", b"127.0.0.1"))
     scope = {
         "type": "http",
         "method": method,
         "path": path,
         "query_string": query,
-        "headers": headers or [],
+        "headers": given,
         "client": (client, 50000),
         "scheme": "http",
     }

@@ -177,3 +177,9 @@ def test_watching_one_request_costs_little() -> None:
             watched.finished("stop", 20, 320_500)
         best = min(best, (time.perf_counter() - began) / 200)
     assert best < 20e-6
+
+
+def test_a_name_that_was_pointed_here_is_not_answered_for() -> None:
+    host = [(b"host", b"evil.example:9090")]
+    assert ask(OperatorApp(busy()), "/status", headers=host)[0] == 421
+    assert ask(OperatorApp(busy(), ("evil.example",)), "/status", headers=host)[0] == 200

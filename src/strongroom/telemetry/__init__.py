@@ -7,5 +7,6 @@
 - ``logs``: one JSON object a line, of fields that are allowed by name and shape.
 - ``traces``: OpenTelemetry spans with the gen_ai conventions; needs the extra ``otel``.
 
-Imports nothing of ours but ``errors``; prometheus_client and OpenTelemetry only where used.
+Imports nothing of ours but ``errors`` and ``host_header``; prometheus_client and OpenTelemetry
+only where used.
 """

@@ -8,10 +8,11 @@ to authenticate for: who can reach it can read what docs/operations.md lists, an
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from strongroom.host_header import acceptable
 from strongroom.telemetry.exposition import registry
 from strongroom.telemetry.observer import Observer
 
@@ -27,17 +28,26 @@ _TEXT: Final = b"text/plain; charset=utf-8"
 
 
 class OperatorApp:
-    """Shows what ``observer`` counts."""
+    """Shows what ``observer`` counts.
 
-    def __init__(self, observer: Observer) -> None:
+    Args:
+        observer: the process's.
+        names: host names that it answers to, besides addresses and localhost.
+    """
+
+    def __init__(self, observer: Observer, names: Collection[str] = ()) -> None:
         self._observer = observer
+        self._names = names
         self._registry: CollectorRegistry = registry(observer)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        if scope["method"] not in ("GET", "HEAD"):
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if not acceptable(host.decode("latin-1"), self._names):
+            status, kind, body = 421, _TEXT, b"Ask by address, or by a name that is configured.\n"
+        elif scope["method"] not in ("GET", "HEAD"):
             status, kind, body = 405, _TEXT, b"Only GET and HEAD.\n"
         else:
             status, kind, body = self._answer(scope["path"], scope["headers"])
