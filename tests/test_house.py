@@ -60,8 +60,13 @@ def test_every_refusal_code_is_documented() -> None:
     assert not missing, f"run `python tools/error_docs.py` to add: {missing}"
 
 
-def refusal_codes() -> set[str]:
+def test_every_refusal_code_has_its_sentence() -> None:
+    silent = [code for code, (_, sentence, _) in refusal_codes().items() if not sentence]
+    assert not silent, f"write the sentence beside the code: {silent}"
+
+
+def refusal_codes() -> dict[str, tuple[str, str, str]]:
     sys.path.insert(0, str(ROOT / "tools"))
     from error_docs import collect
 
-    return set(collect())
+    return collect()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import mmap
-import os
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
 from strongroom.boundary.frames import MAX_FRAME_BYTES
-from strongroom.errors import ArtifactRefused, ConfigurationRefused
+from strongroom.errors import ArtifactRefused
 from strongroom.keeper.arena import DTYPES, tensors_over
 from strongroom.keeper.card import card_of, hello
-from strongroom.keeper.config import MAX_CONFIG_BYTES, read_config
+from strongroom.keeper.config import KeeperConfig
 
 from .fakes import Oracle, Parrot
 
@@ -159,44 +158,25 @@ CONFIG = {
 }
 
 
-def read(raw: bytes) -> Any:
-    reader, writer = os.pipe()
-    os.write(writer, raw)
-    os.close(writer)
-    return read_config(reader)
+def read(raw: bytes) -> KeeperConfig:
+    return msgspec.json.decode(raw, type=KeeperConfig)
 
 
-def test_the_configuration_is_read_once_with_its_digest() -> None:
-    raw = json.dumps(CONFIG).encode()
-    config, digest = read(raw)
-    assert config.profile == "no-exec"
-    assert digest == hashlib.sha256(raw).hexdigest()
+def test_the_configuration_has_safe_defaults() -> None:
+    config = read(json.dumps(CONFIG).encode())
+    assert (config.profile, config.strict) == ("no-exec", True)
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        b"",
-        b"{",
-        b"\xff",
         json.dumps({**CONFIG, "extra": 1}).encode(),
         json.dumps({**CONFIG, "profile": "none"}).encode(),
         json.dumps({**CONFIG, "tenant_budget": {"bits_per_hour": -1, "bits_per_day": 1}}).encode(),
         json.dumps(CONFIG).encode().replace(b": 2}", b": NaN}"),
-        b"[" * 50_000,
     ],
-    ids=["empty", "cut", "no UTF-8", "unknown", "profile", "negative", "NaN", "nested"],
+    ids=["unknown", "profile", "negative", "NaN"],
 )
 def test_a_configuration_of_another_form_is_refused(raw: bytes) -> None:
-    with pytest.raises(ConfigurationRefused) as caught:
+    with pytest.raises(msgspec.DecodeError):
         read(raw)
-    assert caught.value.code == "keeper.config_malformed"
-
-
-def test_a_configuration_has_a_bound(tmp_path: Any) -> None:
-    path = tmp_path / "config"
-    path.write_bytes(b" " * (MAX_CONFIG_BYTES + 1))
-    with pytest.raises(ConfigurationRefused, match="more than"):
-        read_config(os.open(path, os.O_RDONLY))
-    with pytest.raises(ConfigurationRefused):
-        read_config(99_999)

@@ -23,8 +23,9 @@ LOAD = """
     from pathlib import Path
     from strongroom.artifact.data_key import DataKey
     from strongroom.errors import StrongroomError
-    from strongroom.keeper.config import read_config
+    from strongroom.keeper.config import KeeperConfig
     from strongroom.keeper.loading import load
+    from strongroom.process import read_config
 
     MASK = bytes(byte ^ 0x5A for byte in range(256))
 
@@ -46,7 +47,7 @@ LOAD = """
         return found
 
     masked = bytes.fromhex(sys.argv[1])
-    config, digest = read_config(int(sys.argv[2]))
+    config, digest = read_config("keeper", int(sys.argv[2]), KeeperConfig)
     report = {"alive": None}
     wipe = DataKey.wipe
     if sys.argv[1] and os.environ.get("LOOK_BEFORE"):

@@ -201,10 +201,10 @@ def _without(*names: str) -> Callable[[dict[str, object]], dict[str, object]]:
 @pytest.mark.parametrize(
     ("change", "error", "exit_code"),
     [
-        (_without("service_key"), "release.bad_config", 5),
-        (lambda config: {**config, "surplus": 1}, "release.bad_config", 5),
-        (lambda config: {**config, "unlockers": []}, "release.bad_config", 5),
-        (lambda config: {**config, "release_fd": 999}, "release.bad_socket", 5),
+        (_without("service_key"), "process.bad_config", 5),
+        (lambda config: {**config, "surplus": 1}, "process.bad_config", 5),
+        (lambda config: {**config, "unlockers": []}, "process.bad_config", 5),
+        (lambda config: {**config, "release_fd": 999}, "process.bad_socket", 5),
         (lambda config: {**config, "service_key": "/nowhere"}, "keys.file_missing", 4),
         (
             lambda config: {**config, "unlockers": [{"type": "hpke", "path": "/nowhere"}]},

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from strongroom.errors import ConfigurationRefused
 
 
 class EgressBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,36 +40,3 @@ class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
     context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
     """Longest sequence served; 0 takes the model's own limit, at most 2,048."""
-
-
-MAX_CONFIG_BYTES = 1024 * 1024
-
-
-def read_config(descriptor: int) -> tuple[KeeperConfig, str]:
-    """The configuration that ``descriptor`` gives until its end, and its SHA-256 (hex).
-
-    The descriptor is closed. The digest is over the bytes as they came: evidence states it.
-
-    Raises:
-        ConfigurationRefused: ``keeper.config_malformed``.
-    """
-    try:
-        with os.fdopen(descriptor, "rb") as source:
-            raw = source.read(MAX_CONFIG_BYTES + 1)
-    except OSError:
-        raise _malformed("its descriptor cannot be read") from None
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise _malformed(f"it has more than {MAX_CONFIG_BYTES} bytes")
-    try:
-        config = msgspec.json.decode(raw, type=KeeperConfig)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _malformed(str(error)[:200]) from None
-    return config, hashlib.sha256(raw).hexdigest()
-
-
-def _malformed(why: str) -> ConfigurationRefused:
-    return ConfigurationRefused(
-        "keeper.config_malformed",
-        f"The keeper's configuration cannot be used: {why}.",
-        action="Start keepers with `strongroom serve`, which writes it.",
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import gc
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from strongroom.artifact.signing import PublicSigner
 from strongroom.artifact.trust import ReleaseState, Trust
 from strongroom.errors import ArtifactRefused, ConfigurationRefused
 from strongroom.keeper.config import KeeperConfig
+from strongroom.process import inherited_socket
 from strongroom.release.client import obtain_key
 from strongroom.release.evidence import LocalAttester
 from strongroom.release.requester import Grant
@@ -73,7 +73,7 @@ def load(config: KeeperConfig, config_digest: str) -> Loaded:
 
 
 def _obtain(config: KeeperConfig, config_digest: str, manifest: Manifest) -> Grant:
-    with socket.socket(fileno=config.release_fd) as release:
+    with inherited_socket(config.release_fd, "release_fd") as release:
         return obtain_key(
             release,
             recipients=read_recipients(Path(config.sealed)),

@@ -1,6 +1,6 @@
 """From start to serving: the life of a keeper, in numbered steps.
 
-1. Read the configuration from its descriptor.
+1. Catch the signals that ask to stop. The configuration has been read (``strongroom.process``).
 2. Read the sealed model's manifest; its signatures must be by a signer that the configuration
    names, and its release no older than the newest seen.
 3. Obtain the data key from key release, for evidence over the configuration and our own code;
@@ -38,7 +38,7 @@ from strongroom.keeper import egress, lockdown
 from strongroom.keeper.arena import tensors_over
 from strongroom.keeper.card import card_of, hello
 from strongroom.keeper.channel import Channel, serve
-from strongroom.keeper.config import EgressBudget, KeeperConfig, read_config
+from strongroom.keeper.config import EgressBudget, KeeperConfig
 from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Budget
 from strongroom.keeper.engine.factory import build_engine
@@ -69,15 +69,18 @@ class StopSignals:
             raise Stopped
 
 
-def run(config_descriptor: int) -> None:
+def run(config: KeeperConfig, digest: str) -> None:
     """Live steps 1 to 10; returns after an orderly stop.
+
+    Args:
+        config: what the keeper was told.
+        digest: SHA-256 of it as it came, hex; evidence states it.
 
     Raises:
         StrongroomError: why nothing is, or is no longer, served.
         Stopped: a signal came before anything was served.
     """
-    signals = StopSignals()
-    config, digest = read_config(config_descriptor)  # (1)
+    signals = StopSignals()  # (1)
     torch.set_num_threads(config.threads)
     torch.set_num_interop_threads(1)
     loaded = load(config, digest)  # (2) to (4)

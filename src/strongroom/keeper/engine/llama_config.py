@@ -108,7 +108,9 @@ class LlamaConfig:
 def refuse(message: str) -> ConfigurationRefused:
     """The refusal of a sealed model's configuration."""
     return ConfigurationRefused(
-        "keeper.model_config_invalid", message, action="Correct config.json and seal again."
+        "keeper.model_config_invalid",
+        f"The model's configuration cannot be served: {message}",
+        action="Correct config.json and seal again.",
     )
 
 
