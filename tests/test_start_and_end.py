@@ -114,6 +114,11 @@ def work(config, digest):
 
 sys.exit(process.run("keeper", Config, work))
 """
+    return given_the_secret(source)
+
+
+def given_the_secret(source: str) -> subprocess.CompletedProcess[str]:
+    """A process that runs ``source``; its configuration holds the secret."""
     reader = piped(json.dumps({"secret": SECRET}).encode())
     try:
         return subprocess.run(
@@ -196,7 +201,9 @@ def test_a_plain_interpreter_does_quote() -> None:
     assert SECRET in done.stderr
 
 
-@pytest.mark.parametrize(("room", "name"), [("release", "harden"), ("keeper", "_work")])
+@pytest.mark.parametrize(
+    ("room", "name"), [("release", "harden"), ("keeper", "_work"), ("gateway", "serve")]
+)
 def test_each_room_ends_that_way(room: str, name: str) -> None:
     source = f"""
 import sys, msgspec
@@ -209,13 +216,34 @@ class Anything(msgspec.Struct):
 room.{room.capitalize()}Config = Anything
 sys.exit(room.main())
 """
-    reader = piped(json.dumps({"secret": SECRET}).encode())
-    done = subprocess.run(
-        [sys.executable, "-c", source, "--config-fd", str(reader)],
-        pass_fds=[reader],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    os.close(reader)
+    done = given_the_secret(source)
     assert (done.returncode, line_of(done)["error"]) == (1, "process.failed")
+
+
+def test_what_the_gateways_loop_and_server_report_quotes_nothing() -> None:
+    source = """
+import asyncio, logging, sys, msgspec
+from strongroom.gateway import __main__ as room, server
+async def fail(config):
+    def late():
+        raise LookupError(config.secret)
+    asyncio.get_running_loop().call_soon(late)
+    await asyncio.sleep(0.05)
+    server._uvicorn(CONFIG, None)  # sets up its own logging unless told not to
+    try:
+        raise LookupError(config.secret)
+    except LookupError:
+        logging.getLogger("uvicorn.error").exception("in the application %s", config.secret)
+room.serve = fail
+class Anything(msgspec.Struct):
+    secret: str
+CONFIG = room.GatewayConfig("127.0.0.1", 0, 3, 4, "db", "pepper", "m")
+room.GatewayConfig = Anything
+sys.exit(room.main())
+"""
+    done = given_the_secret(source)
+    assert done.returncode == 0
+    assert SECRET not in done.stdout + done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["error", "error"]
+    assert all(line["error"].startswith("LookupError at ") for line in lines)

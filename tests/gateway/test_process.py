@@ -130,7 +130,7 @@ def start(config: bytes, *descriptors: int) -> tuple[int, dict[str, str]]:
 @pytest.mark.parametrize("config", [b"", b"{}", b"\xff", b"[" * 99, b"x" * 60_000])
 def test_a_bad_configuration(config: bytes) -> None:
     code, line = start(config)
-    assert (code, line["error"]) == (5, "gateway.bad_config")
+    assert (code, line["error"]) == (5, "process.bad_config")
     assert line["action"]
 
 

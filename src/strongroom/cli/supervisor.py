@@ -222,7 +222,8 @@ def _error_in(line: bytes) -> dict[str, Any] | None:
         said = json.loads(line)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and "error" in said else None
+    is_error = isinstance(said, dict) and said.keys() == {"error", "message", "action"}
+    return said if is_error else None
 
 
 def _ended(each: Child) -> ChildFailed:

@@ -27,6 +27,7 @@ from strongroom.gateway.config import GatewayConfig, read_pepper
 from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.served_model import ServedModel
+from strongroom.process import inherited_socket
 from strongroom.store.sqlite import SqliteKeyStore
 
 _DRAIN_SECONDS = 10
@@ -42,7 +43,9 @@ async def serve(config: GatewayConfig) -> None:
     with ExitStack() as stack:
         pepper = read_pepper(Path(config.pepper))  # (1)
         store = stack.enter_context(SqliteKeyStore(Path(config.database)))
-        keeper, hello = await KeeperClient.connect(_boundary(config.boundary_fd))  # (2)
+        keeper, hello = await KeeperClient.connect(  # (2)
+            inherited_socket(config.boundary_fd, "boundary_fd")
+        )
         stack.callback(keeper.close)
         model = ServedModel(config.model_name, hello.card)
         admission = Admission(
@@ -72,24 +75,13 @@ def _uvicorn(config: GatewayConfig, app: Gateway) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         access_log=False,
-        log_level="error",
+        log_config=None,  # that of the process, which quotes nothing
         server_header=False,
         proxy_headers=False,
         limit_concurrency=config.max_connections,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-
-
-def _boundary(descriptor: int) -> socket.socket:
-    try:
-        return socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise ConfigurationRefused(
-            "gateway.bad_socket",
-            f"Descriptor {descriptor} is not a socket: {error.strerror}.",
-            action="Hand down one end of a Unix socket pair as boundary_fd.",
-        ) from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
