@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Made, Runs
+from tests.cli.conftest import Made, Runs, Said
 
 
 def test_a_sealed_model_is_told_of(strongroom: Runs, made: Made, tmp_path: Path) -> None:
@@ -32,6 +32,36 @@ def test_the_next_release_names_the_one_before(strongroom: Runs, made: Made) -> 
     assert (first["previous"], shown["previous"]) == (None, first["digest"])
     said = strongroom("--home", made.home, "verify", made.sealed, "--json")
     assert (said.code, said.refusal) == (3, "artifact.rollback")
+
+
+def test_two_sealings_of_one_model_at_once_do_not_fork(
+    strongroom: Runs, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes while the first one writes; another model's sealing is not held up."""
+    from strongroom.artifact import seal as sealing
+
+    said: dict[str, Said] = {}
+    first = sealing.seal
+
+    def meanwhile(*given: object, **named: object) -> object:
+        monkeypatch.setattr(sealing, "seal", first)
+        for out, model_id in (("same", "tiny"), ("other", "another")):
+            words = ("--out", made.sealed.with_name(out), "--model-id", model_id, "--json")
+            said[out] = strongroom("--home", made.home, "seal", made.plain, *words)
+        return first(*given, **named)
+
+    monkeypatch.setattr(sealing, "seal", meanwhile)
+    outer = strongroom(
+        "--home", made.home, "seal", made.plain, "--out", made.sealed.with_name("two"), "--json"
+    )
+    assert (said["same"].code, said["same"].refusal) == (5, "cli.sealing_runs")
+    assert not made.sealed.with_name("same").exists()
+    assert (said["other"].code, outer.code) == (0, 0)
+    again = strongroom(
+        "--home", made.home, "seal", made.plain, "--out", made.sealed.with_name("same"), "--json"
+    )
+    assert (again.code, again.json["release"]) == (0, outer.json["release"] + 1)
+    assert strongroom("--home", made.home, "verify", made.sealed.with_name("same")).code == 0
 
 
 def test_policy_and_expiry_are_sealed(strongroom: Runs, made: Made, tmp_path: Path) -> None:

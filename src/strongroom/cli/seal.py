@@ -96,27 +96,29 @@ def command(
     home and by the recipients you name, and is recorded here as the newest release.
     """
     from strongroom.cli.home import open_home
+    from strongroom.cli.sealing_turn import only_sealing
 
     home = open_home(call.home_path)
     name = model_id or _name_for(model_dir)
     expires = None if not_after is None else _moment(not_after)
     policy = make_policy(_default_rung(home, model_dir), rungs, ceilings)
-    seen = home.releases.seen(name)
-    number = _next_release(release, seen)
-    manifest, held_by = _seal(
-        call,
-        home,
-        model_dir,
-        sealed,
-        name,
-        number,
-        policy,
-        seen,
-        expires,
-        recipients,
-        passphrase_file,
-    )
-    home.releases.advance(manifest)
+    with only_sealing(home.state, name):
+        seen = home.releases.seen(name)
+        number = _next_release(release, seen)
+        manifest, held_by = _seal(
+            call,
+            home,
+            model_dir,
+            sealed,
+            name,
+            number,
+            policy,
+            seen,
+            expires,
+            recipients,
+            passphrase_file,
+        )
+        home.releases.advance(manifest)
     _report(call, sealed, manifest, policy, held_by, _signer(sealed))
 
 
