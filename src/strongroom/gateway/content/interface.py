@@ -49,14 +49,13 @@ class ContentPolicy(ABC):
         """Let go of what is open."""
 
 
-def refused(rule: str, param: str | None) -> Refusal:
+def refused(rule: str) -> Refusal:
     """403: the operator's rule of that name forbids the text."""
     return Refusal(
         "gateway.content_refused",
         f"The content policy of this service forbids this text (rule `{rule}`).",
         action="Ask for something else.",
         status=403,
-        param=param,
     )
 
 
