@@ -88,6 +88,39 @@ def test_a_second_run_writes_nothing(converted: Path) -> None:
 
 
 @pytest.mark.model
+def test_what_another_recipe_made_is_made_again(
+    converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = {**model.PRODUCED_SHA256, "tokenizer.json": "0" * 64}
+    monkeypatch.setattr(model, "PRODUCED_SHA256", older)
+    assert not model.is_whole(converted)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "text", ["in 2024", "a  12", "a \t 1", "x²+y³", "٣٤ and ½", "don't", "3.14e-10", "v2x  y"]
+)
+def test_text_is_cut_as_the_models_own_tokenizer_cuts_it(converted: Path, text: str) -> None:
+    """The metadata says ``smollm``: in llama.cpp two patterns, one after the other."""
+    import regex
+    from tokenizers import Tokenizer
+
+    words = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    pieces = regex.findall(r"\p{N}|[^\p{N}]+", text)
+    expected = [word for piece in pieces for word in regex.findall(words, piece)]
+    cut = Tokenizer.from_file(str(converted / "tokenizer.json")).pre_tokenizer
+    assert [text[a:b] for _, (a, b) in cut.pre_tokenize_str(text)] == expected
+
+
+@pytest.mark.model
+def test_digits_are_cut_before_spaces_are_gathered(converted: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(converted / "tokenizer.json"))
+    assert tokenizer.encode("a  12").tokens == ["a", "ĠĠ", "1", "2"]
+
+
+@pytest.mark.model
 def test_damage_is_noticed_and_mended(converted: Path) -> None:
     body = converted / "model.safetensors"
     with body.open("r+b") as file:
