@@ -31,7 +31,7 @@ _ROWS: Final = (
     # --- what was done to the history ---------------------------------------------------------
     Reason(
         "ledger.altered",
-        "Record {index} of {where} is not the one that was signed: its bytes were changed.",
+        "{where} was changed at record {index} or shortly after: what stands there was not signed.",
         "Treat the machine as tampered with; restore the log from a copy that verifies.",
     ),
     Reason(
@@ -71,7 +71,7 @@ _ROWS: Final = (
     Reason(
         "ledger.missing",
         "The log {where} must exist and does not: it was deleted or moved.",
-        "Restore it from a copy; `seen` says how many records it must have.",
+        "Restore it from a copy; state/log.seen says how many records it must have.",
     ),
     Reason(
         "ledger.seen_missing",
@@ -118,6 +118,11 @@ _ROWS: Final = (
         "The proof does not lead to the checkpoint's root.",
         "Ask for a new proof; if that fails too, the log shows different histories.",
     ),
+    Reason(
+        "ledger.proof_malformed",
+        "This is not a proof as `strongroom log prove` writes it.",
+        "Give the whole text, unaltered (c2sp.org/tlog-proof).",
+    ),
     # --- asking for what cannot be ------------------------------------------------------------
     Reason(
         "ledger.out_of_range",
@@ -152,7 +157,7 @@ _ROWS: Final = (
     Reason(
         "ledger.key_missing",
         "There is no log key at {where}.",
-        "Restore it from a backup, or make one with `strongroom log init`.",
+        "Restore it from a backup; `strongroom init` makes one in a new home.",
         KeyRefused,
     ),
     Reason(
