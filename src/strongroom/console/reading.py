@@ -148,7 +148,7 @@ class Log(msgspec.Struct, frozen=True):
     """One log folder: its newest signed checkpoint, and whether all of it holds."""
 
     name: str
-    state: Literal["verified", "damaged", "empty"]
+    state: Literal["verified", "reading", "damaged", "empty"]
     sentence: str
     entries: int = 0
     root: str = ""
