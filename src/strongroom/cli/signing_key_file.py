@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec import Meta
 
 from strongroom.artifact.secret_access import TOKEN
@@ -50,11 +49,7 @@ def save(path: Path, key: SigningKey, passphrase: bytes | None) -> None:
         nonce = os.urandom(_NONCE_BYTES)
         seeds = nonce + _cipher(protection, passphrase).encrypt(nonce, seeds, _BOUND)
     document = _File("strongroom signing key v1", protection, seeds)
-    content = bytearray(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    try:
-        private_file.write_private(path, content, replace=False)
-    finally:
-        wipe(content)
+    private_file.write_document(path, document)
 
 
 def is_protected(path: Path) -> bool:
@@ -93,24 +88,11 @@ def load(path: Path, passphrase: bytes | None) -> SigningKey:
 
 
 def _read(path: Path) -> _File:
-    content = private_file.read_private(path)
-    try:
-        return msgspec.json.decode(content, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _malformed(path) from None  # the decoder's own message could quote the file
-    finally:
-        wipe(content)
+    return private_file.read_document(path, _File, _malformed(path))
 
 
 def _cipher(protection: Passphrase, passphrase: bytes) -> AESGCM:
-    master = bytearray(32)
-    Argon2id(
-        salt=protection.salt,
-        length=len(master),
-        iterations=protection.iterations,
-        lanes=protection.lanes,
-        memory_cost=protection.memory_kib,
-    ).derive_into(passphrase, master)
+    master = protection.derive(passphrase)
     try:
         return AESGCM(master)
     finally:

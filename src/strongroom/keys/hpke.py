@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
@@ -73,13 +73,17 @@ class HpkeRecipient(KeyWrapper):
     def save(self, path: Path | str) -> None:
         """Write the public key to a new file; it is no secret, but must come unaltered."""
         content = _RecipientFile("strongroom hpke recipient v1", hpke_keys.SUITE_NAME, self.public)
-        private_file.write_private(Path(path), _pretty(content), replace=False)
+        private_file.write_document(Path(path), content)
         Path(path).chmod(0o644)
 
     @classmethod
     def load(cls, path: Path | str) -> HpkeRecipient:
         """Read a public key file; ``keys.file_unreadable`` or ``keys.hpke_malformed``."""
-        return cls(_decode(private_file.read_public(Path(path)), _RecipientFile).public)
+        content = private_file.read_public(Path(path))
+        try:
+            return cls(msgspec.json.decode(content, type=_RecipientFile).public)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise _malformed() from None
 
     def __repr__(self) -> str:
         return f"HpkeRecipient(key_id={self.key_id!r})"
@@ -127,16 +131,12 @@ class HpkeIdentity(KeyWrapper):
         content = _IdentityFile(
             "strongroom hpke identity v1", hpke_keys.SUITE_NAME, bytes(self._seed)
         )
-        private_file.write_private(Path(path), _pretty(content), replace=False)
+        private_file.write_document(Path(path), content)
 
     @classmethod
     def load(cls, path: Path | str) -> HpkeIdentity:
         """Read an identity file; ``keys.hpke_malformed`` or a code of ``read_private``."""
-        content = private_file.read_private(Path(path))
-        try:
-            return cls(_decode(content, _IdentityFile).seed)
-        finally:
-            wipe(content)
+        return cls(private_file.read_document(Path(path), _IdentityFile, _malformed()).seed)
 
     def close(self) -> None:
         """Overwrite the seed and drop the private key. Idempotent."""
@@ -147,19 +147,9 @@ class HpkeIdentity(KeyWrapper):
         return f"HpkeIdentity(key_id={self.key_id!r})"
 
 
-def _pretty(content: msgspec.Struct) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-
-
-_Form = TypeVar("_Form", bound=msgspec.Struct)
-
-
-def _decode(content: bytes | bytearray, form: type[_Form]) -> _Form:
-    try:
-        return msgspec.json.decode(content, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise KeyRefused(
-            "keys.hpke_malformed",
-            "The file does not have the form of an HPKE key of this kind.",
-            action="Check the path: a recipient file is public, an identity file is private.",
-        ) from None
+def _malformed() -> KeyRefused:
+    return KeyRefused(
+        "keys.hpke_malformed",
+        "The file does not have the form of an HPKE key of this kind.",
+        action="Check the path: a recipient file is public, an identity file is private.",
+    )

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.recipients import Recipient
@@ -67,10 +66,10 @@ class FileKeyring(KeyWrapper):
         master = None
         if passphrase is not None:
             protection = keyring_file.fresh_protection(passphrase)
-            master = _derive(protection, passphrase)
+            master = protection.derive(passphrase)
         entry = _new_entry(master)
         document = Document(protection=protection, active=entry.id, keys=(entry,))
-        keyring_file.store(Path(path), document, replace=False)
+        private_file.write_document(Path(path), document)
         return cls(Path(path), document, master)
 
     @classmethod
@@ -129,7 +128,7 @@ class FileKeyring(KeyWrapper):
             current = self._reload()
             entry = _new_entry(self._master)
             grown = Document(current.protection, entry.id, (*current.keys, entry))
-            keyring_file.store(self._path, grown, replace=True)
+            private_file.write_document(self._path, grown, replace=True)
         self._document = grown
         for added in grown.keys:
             if added.id not in self._keks:
@@ -187,19 +186,7 @@ def _master_for(document: Document, passphrase: bytes | None) -> bytearray | Non
             "This keyring is protected by a passphrase.",
             action="Give the passphrase.",
         )
-    return _derive(document.protection, passphrase)
-
-
-def _derive(protection: Passphrase, passphrase: bytes) -> bytearray:
-    master = bytearray(KEK_BYTES)
-    Argon2id(
-        salt=protection.salt,
-        length=KEK_BYTES,
-        iterations=protection.iterations,
-        lanes=protection.lanes,
-        memory_cost=protection.memory_kib,
-    ).derive_into(passphrase, master)
-    return master
+    return document.protection.derive(passphrase)
 
 
 def _new_entry(master: bytearray | None) -> Entry:

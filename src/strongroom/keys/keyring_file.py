@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec import Meta
 
 from strongroom.errors import KeyRefused
 from strongroom.keys import private_file
-from strongroom.keys.wiping import wipe
 
 KEK_BYTES = 32
 SALT_BYTES = 16
@@ -36,6 +36,18 @@ class Passphrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     iterations: Annotated[int, Meta(ge=1, le=16)] = DEFAULT_ITERATIONS
     lanes: Annotated[int, Meta(ge=1, le=16)] = DEFAULT_LANES
     memory_kib: Annotated[int, Meta(ge=19 * 1024, le=1024 * 1024)] = DEFAULT_MEMORY_KIB
+
+    def derive(self, passphrase: bytes) -> bytearray:
+        """The key that seals the secrets of this file, 32 bytes; the caller wipes it."""
+        master = bytearray(KEK_BYTES)
+        Argon2id(
+            salt=self.salt,
+            length=KEK_BYTES,
+            iterations=self.iterations,
+            lanes=self.lanes,
+            memory_cost=self.memory_kib,
+        ).derive_into(passphrase, master)
+        return master
 
 
 class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="file-permissions"):
@@ -74,14 +86,8 @@ def fresh_protection(passphrase: bytes) -> Passphrase:
 
 def load(path: Path) -> Document:
     """Read and validate a keyring file; ``keys.keyring_malformed`` if it is not one."""
-    content = private_file.read_private(path)
-    try:
-        document = msgspec.json.decode(content, type=Document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The decoder's own message could quote the file.
-        raise malformed("it does not have the form of a keyring") from None
-    finally:
-        wipe(content)
+    form = malformed("it does not have the form of a keyring")
+    document = private_file.read_document(path, Document, form)
     ids = [entry.id for entry in document.keys]
     if len(set(ids)) != len(ids) or document.active not in ids:
         raise malformed("its list of keys contradicts itself")
@@ -89,15 +95,6 @@ def load(path: Path) -> Document:
     if any(len(entry.key) != size for entry in document.keys):
         raise malformed("a key has the wrong length")
     return document
-
-
-def store(path: Path, document: Document, *, replace: bool) -> None:
-    """Write a keyring file whole, with mode 0600."""
-    content = bytearray(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    try:
-        private_file.write_private(path, content, replace=replace)
-    finally:
-        wipe(content)
 
 
 def malformed(why: str) -> KeyRefused:

@@ -14,11 +14,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from strongroom.errors import KeyRefused
+import msgspec
+
+from strongroom.artifact.durable import sync_folder
+from strongroom.errors import KeyRefused, StrongroomError
+from strongroom.keys.wiping import wipe
 
 MAX_BYTES = 1024 * 1024
 """No file of keys is larger than this; a larger one is refused unread."""
+
+_Form = TypeVar("_Form", bound=msgspec.Struct)
 
 
 def read_private(path: Path) -> bytearray:
@@ -43,6 +50,35 @@ def read_private(path: Path) -> bytearray:
         return content[:filled] if filled < len(content) else content
     finally:
         os.close(descriptor)
+
+
+def read_document(path: Path, form: type[_Form], malformed: StrongroomError) -> _Form:
+    """The JSON document in a secret file.
+
+    Args:
+        path: where it lies.
+        form: what it must decode to.
+        malformed: raised if it does not; the decoder's own message could quote the file.
+
+    Raises:
+        KeyRefused: the codes of ``read_private``.
+    """
+    content = read_private(path)
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise malformed from None
+    finally:
+        wipe(content)
+
+
+def write_document(path: Path, document: msgspec.Struct, *, replace: bool = False) -> None:
+    """Write ``document`` as JSON into a secret file; see ``write_private``."""
+    content = bytearray(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    try:
+        write_private(path, content, replace=replace)
+    finally:
+        wipe(content)
 
 
 def read_public(path: Path) -> bytes:
@@ -85,7 +121,7 @@ def write_private(path: Path, content: bytes | bytearray, *, replace: bool) -> N
         finally:
             with suppress(FileNotFoundError):
                 beside.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         raise KeyRefused(
             "keys.file_exists",
@@ -179,13 +215,5 @@ def _write_new(path: Path, content: bytes | bytearray) -> None:
     except OSError:
         path.unlink()
         raise
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -16,7 +16,6 @@ from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused, KeyRefused
 from strongroom.keys import private_file
-from strongroom.keys.wiping import wipe
 from strongroom.release.messages import Signed
 
 _LABEL = b"strongroom release message v1\0"
@@ -42,26 +41,19 @@ class ServiceKey:
     def create(cls, path: Path | str) -> ServiceKey:
         """A fresh key in a new file of mode 0600; ``keys.file_exists`` if there is one already."""
         private = Ed25519PrivateKey.generate()
-        content = bytearray(msgspec.json.encode(_File(private.private_bytes_raw())) + b"\n")
-        private_file.write_private(Path(path), content, replace=False)
-        wipe(content)
+        private_file.write_document(Path(path), _File(private.private_bytes_raw()))
         return cls(private)
 
     @classmethod
     def load(cls, path: Path | str) -> ServiceKey:
         """Read a key file; ``release.service_key_malformed`` or a code of ``read_private``."""
-        content = private_file.read_private(Path(path))
-        try:
-            seed = msgspec.json.decode(content, type=_File).seed
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ConfigurationRefused(
-                "release.service_key_malformed",
-                f"{path} is not a service key file.",
-                action="Check the path, or make a service key and pin it where it is used.",
-            ) from None
-        finally:
-            wipe(content)
-        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+        malformed = ConfigurationRefused(
+            "release.service_key_malformed",
+            f"{path} is not a service key file.",
+            action="Check the path, or make a service key and pin it where it is used.",
+        )
+        document = private_file.read_document(Path(path), _File, malformed)
+        return cls(Ed25519PrivateKey.from_private_bytes(document.seed))
 
     @property
     def key_id(self) -> str:
