@@ -12,6 +12,7 @@
     H/state/releases.json       the newest release seen of each model
     H/state/egress.state        what answers have carried out
     H/state/strongroom.sqlite   organisations and API keys
+    H/state/operators.json      who may log in to the console
     H/state/decisions.jsonl     what key release decided
     H/run/                      nothing that outlives a process
 
@@ -84,6 +85,11 @@ class Home:
     def database(self) -> Path:
         """Organisations and API keys."""
         return self.state / "strongroom.sqlite"
+
+    @property
+    def operators(self) -> Path:
+        """Who may log in to the console."""
+        return self.state / "operators.json"
 
     @property
     def signers_file(self) -> Path:

@@ -44,6 +44,7 @@ class Verbs(click.Group):
         "serve",
         "key",
         "recipient",
+        "operator",
         "doctor",
     )
 
