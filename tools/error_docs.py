@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "strongroom"
 PAGE = ROOT / "docs" / "errors.md"
 ROOMS = sorted(p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__")
-CODE = re.compile(rf"^(?:{'|'.join([*ROOMS, 'framing', 'home', 'process'])})\.[a-z][a-z0-9_]*$")
+CODE = re.compile(
+    rf"^(?:{'|'.join([*ROOMS, 'framing', 'home', 'limits', 'process'])})\.[a-z][a-z0-9_]*$"
+)
 
 EXITS = {
     "ArtifactRefused": 3,

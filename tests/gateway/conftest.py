@@ -22,7 +22,7 @@ from strongroom.boundary.frames import ModelCard, Rung
 from strongroom.gateway.api_keys import digest, make_key
 from strongroom.gateway.config import GatewayConfig
 from strongroom.store.interface import KeyRecord
-from strongroom.store.sqlite import SqliteKeyStore
+from strongroom.store.sqlite import SqliteStore
 
 from .fake_keeper import TEMPLATE, FakeKeeper, classifier_card, language_card, small_tokenizer
 
@@ -38,7 +38,7 @@ class Door:
         pepper = folder / "pepper"
         pepper.write_bytes(self.pepper)
         pepper.chmod(0o600)
-        self.store = SqliteKeyStore(folder / "keys.sqlite3")
+        self.store = SqliteStore(folder / "keys.sqlite3")
         ready_read, ready_write = os.pipe()
         config_read, config_write = os.pipe()
         values: dict[str, Any] = {

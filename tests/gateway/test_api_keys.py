@@ -110,6 +110,9 @@ def test_the_store_is_asked_once_for_a_busy_key(door: Door) -> None:
             asked.append(key_id)
             return door.store.key(key_id)
 
+        def organisation(self, name: str) -> Any:
+            return door.store.organisation(name)
+
     authenticator = Authenticator(Counting(), door.pepper)  # type: ignore[arg-type]
     for _ in range(100):
         assert authenticator.authenticate(f"Bearer {door.key}").organisation == "acme"

@@ -1,4 +1,4 @@
-"""Keys in SQLite: durable, private, shared between processes."""
+"""The SQLite file: private, refused when it is not ours, brought up from version 1 without loss."""
 
 from __future__ import annotations
 
@@ -7,15 +7,31 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from strongroom.errors import ConfigurationRefused
-from strongroom.store.interface import KeyRecord
-from strongroom.store.sqlite import SqliteKeyStore
+from strongroom.errors import ConfigurationRefused, EnvironmentLacks
+from strongroom.store.interface import ALL_SCOPES, KeyRecord
+from strongroom.store.limits import UNLIMITED
+from strongroom.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-KEY = KeyRecord("k1", "acme", "laptop", b"d" * 32, NOW, expires_at=NOW + timedelta(days=1))
+VERSION_1 = """
+CREATE TABLE organisations (
+    name TEXT PRIMARY KEY NOT NULL CHECK (length(name) BETWEEN 1 AND 128)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY NOT NULL,
+    organisation TEXT NOT NULL REFERENCES organisations (name),
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_keys_of_organisation ON api_keys (organisation);
+PRAGMA user_version = 1;
+"""
+"""What the first release made, copied from it."""
 
 
 @pytest.fixture
@@ -23,70 +39,61 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.sqlite3"
 
 
-def test_keys_outlive_the_store(path: Path) -> None:
-    with SqliteKeyStore(path) as store:
-        store.add_organisation("acme")
-        store.add_organisation("acme")
-        store.add_key(KEY)
-    with SqliteKeyStore(path) as store:
-        assert store.organisations() == ("acme",)
-        assert store.key("k1") == KEY
-        assert store.key("k2") is None
-        assert store.keys() == store.keys("acme") == (KEY,)
-        assert store.keys("other") == ()
+def make_version_1(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.executescript(VERSION_1)
+        db.execute("INSERT INTO organisations VALUES ('acme'), ('empty')")
+        at = int(NOW.timestamp())
+        rows = [
+            ("k1", "acme", "laptop", b"d" * 32, at, at + 86400, None),
+            ("k2", "acme", "", b"e" * 32, at + 5, None, at + 9),
+        ]
+        db.executemany("INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    path.chmod(0o600)
 
 
-def test_another_process_sees_a_revocation(path: Path) -> None:
-    with SqliteKeyStore(path) as one, SqliteKeyStore(path) as other:
-        one.add_organisation("acme")
-        one.add_key(KEY)
-        assert other.key("k1") == KEY
-        one.revoke_key("k1", NOW)
-        assert other.key("k1") == msgspec.structs.replace(KEY, revoked_at=NOW)
+def test_version_1_is_brought_up_without_loss(path: Path) -> None:
+    make_version_1(path)
+    for _ in range(2):
+        with SqliteStore(path) as store:
+            assert store.keys("acme") == (
+                KeyRecord("k1", "acme", "laptop", b"d" * 32, NOW, NOW + timedelta(days=1)),
+                KeyRecord(
+                    "k2",
+                    "acme",
+                    "",
+                    b"e" * 32,
+                    NOW + timedelta(seconds=5),
+                    revoked_at=NOW + timedelta(seconds=9),
+                ),
+            )
+            assert {key.scopes for key in store.keys("acme")} == {ALL_SCOPES}
+            acme, empty = store.organisations()
+            assert (acme.name, acme.created_at, acme.limits) == ("acme", NOW, UNLIMITED)
+            assert abs((empty.created_at - datetime.now(UTC)).total_seconds()) < 60
+            assert store.switches() == ()
+            assert store.changes() >= 0
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_revocation_is_never_postponed(path: Path) -> None:
-    with SqliteKeyStore(path) as store:
-        store.add_organisation("acme")
-        store.add_key(KEY)
-        store.revoke_key("k1", NOW)
-        assert store.revoke_key("k1", NOW + timedelta(days=9)).revoked_at == NOW
-        assert store.revoke_key("k1", NOW - timedelta(days=9)).revoked_at == NOW - timedelta(days=9)
-
-
-def test_when_a_key_is_usable() -> None:
-    assert KEY.usable(NOW)
-    assert not KEY.usable(NOW + timedelta(days=1))
-    revoked = msgspec.structs.replace(KEY, revoked_at=NOW)
-    assert not revoked.usable(NOW)
-    assert revoked.usable(NOW - timedelta(seconds=1))
-
-
-def test_refusals(path: Path) -> None:
-    with SqliteKeyStore(path) as store:
-        codes = []
-        store.add_organisation("acme")
-        store.add_key(KEY)
-        for attempt in (
-            lambda: store.add_key(KEY),
-            lambda: store.add_key(msgspec.structs.replace(KEY, id="k2", digest=b"short")),
-            lambda: store.add_key(msgspec.structs.replace(KEY, id="k2", organisation="no")),
-            lambda: store.revoke_key("k2", NOW),
-            lambda: store.add_organisation(""),
-            lambda: store.add_organisation("a" * 129),
-            lambda: store.add_organisation("a\nb"),
-        ):
-            with pytest.raises(ConfigurationRefused) as caught:
-                attempt()
-            codes.append(caught.value.code.removeprefix("store."))
-        assert codes == ["duplicate_key"] * 2 + ["no_organisation", "no_key"] + ["bad_name"] * 3
-        assert store.keys() == (KEY,)
+def test_a_failed_migration_leaves_version_1(path: Path) -> None:
+    make_version_1(path)
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE switches (in_the_way TEXT)")
+    with pytest.raises(ConfigurationRefused) as caught:
+        SqliteStore(path)
+    assert caught.value.code == "store.unusable"
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert len(db.execute("SELECT * FROM api_keys").fetchone()) == 7
 
 
 def test_files_are_private(path: Path) -> None:
     previous = os.umask(0)
     try:
-        with SqliteKeyStore(path) as store:
+        with SqliteStore(path) as store:
             store.add_organisation("acme")
             found = {p.name: p.stat().st_mode & 0o777 for p in path.parent.iterdir()}
     finally:
@@ -96,10 +103,10 @@ def test_files_are_private(path: Path) -> None:
 
 
 def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
-    SqliteKeyStore(path).close()
+    SqliteStore(path).close()
     path.chmod(0o640)
     with pytest.raises(ConfigurationRefused) as caught:
-        SqliteKeyStore(path)
+        SqliteStore(path)
     assert caught.value.code == "store.exposed"
 
 
@@ -108,22 +115,33 @@ def test_what_is_no_database_of_ours_is_refused(path: Path, tmp_path: Path) -> N
     path.chmod(0o600)
     codes = []
     newer = tmp_path / "newer"
-    SqliteKeyStore(newer).close()
+    SqliteStore(newer).close()
     with sqlite3.connect(newer) as db:
         db.execute("PRAGMA user_version = 99")
     link = tmp_path / "link"
     link.symlink_to(newer)
     for candidate in (path, newer, link, tmp_path, tmp_path / "no" / "folder"):
         with pytest.raises(ConfigurationRefused) as caught:
-            SqliteKeyStore(candidate)
+            SqliteStore(candidate)
         codes.append(caught.value.code)
     assert codes == ["store.unusable", "store.unknown_schema"] + ["store.unusable"] * 3
     assert path.read_bytes().startswith(b"not a database")
 
 
-def test_names_cannot_carry_sql(path: Path) -> None:
-    with SqliteKeyStore(path) as store:
-        name = "x'); DROP TABLE api_keys; --"
-        store.add_organisation(name)
-        store.add_key(msgspec.structs.replace(KEY, organisation=name))
-        assert store.keys(name)[0].organisation == name
+def test_damaged_limits_are_not_taken_for_none(path: Path) -> None:
+    with SqliteStore(path) as store:
+        store.add_organisation("acme")
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE organisations SET limits = '{\"minute\": 3}'")
+        with pytest.raises(ConfigurationRefused) as caught:
+            store.organisation("acme")
+        assert caught.value.code == "store.bad_row"
+        assert str(caught.value).count("{") == 0
+
+
+def test_a_store_that_fails_says_so(path: Path) -> None:
+    store = SqliteStore(path)
+    store.close()
+    with pytest.raises(EnvironmentLacks) as caught:
+        store.key("k1")
+    assert caught.value.code == "store.unavailable"

@@ -14,7 +14,7 @@ from strongroom.cli.call import Call, shared_options
 
 if TYPE_CHECKING:
     from strongroom.cli.home import Home
-    from strongroom.store.interface import KeyRecord, KeyStore
+    from strongroom.store.interface import KeyRecord, IdentityStore
 
 
 @click.group("key")
@@ -99,12 +99,12 @@ def revoke(call: Call, key_id: str) -> None:
 
 
 @contextmanager
-def _store(call: Call) -> Iterator[tuple[Home, KeyStore]]:
+def _store(call: Call) -> Iterator[tuple[Home, IdentityStore]]:
     from strongroom.cli.home import open_home
-    from strongroom.store.sqlite import SqliteKeyStore
+    from strongroom.store.sqlite import SqliteStore
 
     home = open_home(call.home_path)
-    with SqliteKeyStore(home.database) as store:
+    with SqliteStore(home.database) as store:
         yield home, store
 
 

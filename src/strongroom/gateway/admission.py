@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from strongroom.gateway.api_keys import Authenticator
 from strongroom.gateway.http import Request
-from strongroom.store.interface import KeyRecord
+from strongroom.gateway.identity import Caller
 
 
 class Admission:
@@ -27,11 +27,11 @@ class Admission:
         self._max_body_bytes = max_body_bytes
         self._body_seconds = body_seconds
 
-    def identify(self, request: Request) -> KeyRecord:
+    def identify(self, request: Request) -> Caller:
         """The caller's key; 401 without a usable one."""
         return self._authenticator.authenticate(request.header(b"authorization"))
 
-    async def admit(self, request: Request) -> tuple[KeyRecord, bytes]:
+    async def admit(self, request: Request) -> tuple[Caller, bytes]:
         """The caller's key and the body: read first, so that the answer reaches the caller."""
         body = await request.body(self._max_body_bytes, self._body_seconds)
         return self.identify(request), body

@@ -13,14 +13,16 @@ import re
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
+from strongroom.gateway.identity import Caller, caller_of_key
 from strongroom.gateway.refusals import Refusal
-from strongroom.store.interface import KeyRecord, KeyStore
+from strongroom.store.interface import IdentityStore, KeyRecord
 
 DIGEST_BYTES: Final = 32
 CACHE_SECONDS: Final = 0.5
-"""How long a looked-up key is trusted without asking the store: revocation is felt within it."""
+"""How long a looked-up key is trusted without asking the store: revocation and new limits
+are felt within it."""
 
 _CACHED_KEYS: Final = 10_000
 _FORM: Final = re.compile(r"sr_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
@@ -44,41 +46,52 @@ class Authenticator:
     Unknown, wrong, expired and revoked keys get one and the same answer after the same work.
     """
 
-    def __init__(self, store: KeyStore, pepper: bytes) -> None:
+    def __init__(self, store: IdentityStore, pepper: bytes) -> None:
         self._store = store
         self._pepper = pepper
-        self._cache: dict[str, tuple[float, KeyRecord | None]] = {}
+        self._cache: dict[str, tuple[float, _Known | None]] = {}
 
-    def authenticate(self, authorization: str | None) -> KeyRecord:
-        """The record of the key in an ``Authorization: Bearer`` header.
+    def authenticate(self, authorization: str | None) -> Caller:
+        """Who sent an ``Authorization: Bearer`` header.
 
         Raises:
             Refusal: 401 ``gateway.invalid_api_key``.
+            StrongroomError: ``store.unavailable``.
         """
         scheme, _, text = (authorization or "").partition(" ")
         matched = _FORM.fullmatch(text.strip())
         if scheme.lower() != "bearer" or matched is None:
-            raise _invalid()
-        record = self._find(matched[1])
-        expected = _NOBODY if record is None else record.digest
+            raise invalid_key()
+        known = self._find(matched[1])
+        expected = _NOBODY if known is None else known.record.digest
         same = hmac.compare_digest(digest(self._pepper, matched[0]), expected)
-        if record is None or not same or not record.usable(datetime.now(UTC)):
-            raise _invalid()
-        return record
+        if known is None or not same or not known.record.usable(datetime.now(UTC)):
+            raise invalid_key()
+        return known.caller
 
-    def _find(self, key_id: str) -> KeyRecord | None:
+    def _find(self, key_id: str) -> _Known | None:
         now = time.monotonic()
         cached = self._cache.get(key_id)
         if cached is not None and now < cached[0]:
             return cached[1]
         record = self._store.key(key_id)
+        owner = None if record is None else self._store.organisation(record.organisation)
+        known = None
+        if record is not None and owner is not None:
+            known = _Known(record, caller_of_key(record, owner))
         if len(self._cache) >= _CACHED_KEYS:
             self._cache.clear()
-        self._cache[key_id] = (now + CACHE_SECONDS, record)
-        return record
+        self._cache[key_id] = (now + CACHE_SECONDS, known)
+        return known
 
 
-def _invalid() -> Refusal:
+class _Known(NamedTuple):
+    record: KeyRecord
+    caller: Caller
+
+
+def invalid_key() -> Refusal:
+    """The one answer to whoever cannot say who they are."""
     return Refusal(
         "gateway.invalid_api_key",
         "The API key is missing or not valid.",

@@ -28,7 +28,7 @@ from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.served_model import ServedModel
 from strongroom.process import inherited_socket
-from strongroom.store.sqlite import SqliteKeyStore
+from strongroom.store.sqlite import SqliteStore
 
 _DRAIN_SECONDS = 10
 
@@ -42,7 +42,7 @@ async def serve(config: GatewayConfig) -> None:
     """
     with ExitStack() as stack:
         pepper = read_pepper(Path(config.pepper))  # (1)
-        store = stack.enter_context(SqliteKeyStore(Path(config.database)))
+        store = stack.enter_context(SqliteStore(Path(config.database)))
         keeper, hello = await KeeperClient.connect(  # (2)
             inherited_socket(config.boundary_fd, "boundary_fd")
         )

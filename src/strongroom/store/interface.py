@@ -1,18 +1,40 @@
-"""What a store of organisations and API keys promises."""
+"""What a store of organisations, API keys and switches promises."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import datetime
 from types import TracebackType
+from typing import Final, Literal
 
 import msgspec
+
+from strongroom.store.limits import UNLIMITED, Limits
+
+Scope = Literal["chat", "completions", "infer", "models"]
+SwitchKind = Literal["model", "tenant"]
+
+ALL_SCOPES: Final[frozenset[Scope]] = frozenset(("chat", "completions", "infer", "models"))
+"""``chat``, ``completions`` and ``infer`` ask a model; ``models`` tells of it."""
+
+
+class Organisation(msgspec.Struct, frozen=True):
+    """Who pays for keys and is limited above them. Times are UTC, whole seconds.
+
+    ``suspended_at`` is set while the tenant of this name is switched off: nothing that belongs to
+    it is served, whatever the key.
+    """
+
+    name: str
+    created_at: datetime
+    limits: Limits = UNLIMITED
+    suspended_at: datetime | None = None
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
     """One API key as it is stored. ``digest`` is keyed by a pepper that no store ever holds.
 
-    Times are UTC, whole seconds. ``organisation`` is who pays for, and is limited by, the key.
+    Times are UTC, whole seconds. ``organisation`` is who pays for, and is limited above, the key.
     """
 
     id: str
@@ -22,6 +44,8 @@ class KeyRecord(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    scopes: frozenset[Scope] = ALL_SCOPES
+    limits: Limits = UNLIMITED
 
     def usable(self, now: datetime) -> bool:
         """Whether the key is neither revoked nor expired at ``now``."""
@@ -30,21 +54,45 @@ class KeyRecord(msgspec.Struct, frozen=True):
         return self.expires_at is None or now < self.expires_at
 
 
-class KeyStore(ABC):
-    """Organisations, and the API keys below them.
+class Switch(msgspec.Struct, frozen=True):
+    """Something that is switched off, since when, and why."""
+
+    kind: SwitchKind
+    name: str
+    off_since: datetime
+    reason: str = ""
+
+
+class IdentityStore(ABC):
+    """Organisations, the API keys below them, and what is switched off.
 
     Names of organisations are the tenants of disclosure policies: 1 to 128 printable characters.
-    Every change is durable when the method returns. Errors are ``StrongroomError`` with a code
-    ``store.*``.
+    Every change is durable when the method returns, and is seen by the next read of every other
+    process. Errors are ``StrongroomError`` with a code ``store.*``; a store that cannot be reached
+    raises ``store.unavailable``.
+
+    May be used from several threads; a call can take as long as its database does.
     """
 
     @abstractmethod
-    def organisations(self) -> tuple[str, ...]:
-        """The names of all organisations, sorted."""
+    def changes(self) -> int:
+        """A number that grows with every change: whoever remembers something asks this often."""
 
     @abstractmethod
-    def add_organisation(self, name: str) -> None:
-        """Create an organisation; does nothing if it exists."""
+    def organisations(self) -> tuple[Organisation, ...]:
+        """All organisations, sorted by name."""
+
+    @abstractmethod
+    def organisation(self, name: str) -> Organisation | None:
+        """The organisation of this name; ``None`` if there is none."""
+
+    @abstractmethod
+    def add_organisation(self, name: str) -> bool:
+        """Create an organisation; whether it is new. ``store.bad_name``."""
+
+    @abstractmethod
+    def set_organisation_limits(self, name: str, limits: Limits) -> None:
+        """Replace an organisation's limits; ``store.no_organisation``."""
 
     @abstractmethod
     def add_key(self, record: KeyRecord) -> None:
@@ -63,10 +111,37 @@ class KeyStore(ABC):
         """Mark a key revoked, keeping an earlier revocation; ``store.no_key`` if unknown."""
 
     @abstractmethod
+    def set_key_limits(self, key_id: str, limits: Limits) -> KeyRecord:
+        """Replace a key's limits; ``store.no_key`` if unknown."""
+
+    @abstractmethod
+    def switches(self) -> tuple[Switch, ...]:
+        """All that is switched off, sorted by kind and name."""
+
+    @abstractmethod
+    def switch_off(self, switch: Switch) -> bool:
+        """Switch off a model or a tenant; whether it was on. Keeps an earlier switch as it is.
+
+        A tenant that has no organisation is refused, ``store.no_organisation``: a mistyped name
+        must not look like success. Models are not known here; any name is taken.
+        """
+
+    @abstractmethod
+    def switch_on(self, kind: SwitchKind, name: str) -> bool:
+        """Switch on again; whether it was off."""
+
+    @abstractmethod
+    def begin_counting(self) -> bool:
+        """Note, for ever, that counters have begun; whether this is the first time.
+
+        A counter store that is empty although counting had begun has lost what was spent.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Release what the store holds; the object is unusable afterwards."""
 
-    def __enter__(self) -> KeyStore:
+    def __enter__(self) -> IdentityStore:
         return self
 
     def __exit__(
