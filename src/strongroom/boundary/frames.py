@@ -135,13 +135,15 @@ class Hello(Frame, frozen=True, tag="hello"):
     """First frame of a keeper, sent once the model is open and the process locked down.
 
     ``walls`` maps each lock-down measure to ``on`` or to the reason why it is off.
-    ``egress`` says in plain words what the egress budget means for this model.
+    ``egress`` says in plain words what the egress budget means for this model, ``effective_bits``
+    what must be carried out to have it; 0 where that is not known.
     """
 
     protocol: Count
     card: ModelCard
     walls: Annotated[dict[Name, Name], Meta(max_length=64)]
     egress: Sentence
+    effective_bits: Bits = 0.0
 
 
 class TokenScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,13 +74,15 @@ def _classifying(engine: ClassifierEngine) -> dict[str, Any]:
     }
 
 
-def hello(card: ModelCard, walls: Mapping[str, str], egress: str) -> Hello:
+def hello(
+    card: ModelCard, walls: Mapping[str, str], egress: str, effective_bits: float = 0.0
+) -> Hello:
     """The first frame, checked to be one that a gateway will accept.
 
     Raises:
         ArtifactRefused: ``keeper.card_unfit``.
     """
-    frame = Hello(PROTOCOL, card, dict(walls), egress)
+    frame = Hello(PROTOCOL, card, dict(walls), egress, effective_bits)
     try:
         codec.decode_to_gateway(codec.encode_to_gateway(frame)[PREFIX_BYTES:])
     except BoundaryRefused:

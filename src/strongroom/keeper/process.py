@@ -110,7 +110,8 @@ def _serve(
         required=config.required_walls,
     )
     signals.serving = True
-    channel.send(hello(card, walls, words))  # (9)
+    size = egress.effective_bits(_parameters(model))
+    channel.send(hello(card, walls, words, size))  # (9)
     serve(channel, session, lambda: signals.requested or time.monotonic() > lease_end)
     if time.monotonic() > lease_end:
         raise KeyRefused(
