@@ -20,29 +20,33 @@ class _Place(msgspec.Struct):
     index: int
 
 
+_VERDICTS = {
+    (True, True): "ledger.altered",
+    (True, False): "ledger.inserted",
+    (False, True): "ledger.dropped",
+    (False, False): "ledger.reordered",
+}
 _PLACES = msgspec.json.Decoder(_Place)
 
 
 def compare(found: Sequence[Mark], expected: Sequence[Mark]) -> tuple[str, int] | None:
     """(reason code, place of the first difference), or None where there is none.
 
-    Missing at the end only: ``ledger.truncated``. Missing, additional or in another order:
-    ``ledger.dropped``, ``ledger.inserted``, ``ledger.reordered``. Anything else:
-    ``ledger.altered``.
+    Only the end is missing: ``ledger.truncated``. Else the first difference decides: what should
+    stand there stands nowhere, ``ledger.dropped``; what stands there should stand nowhere,
+    ``ledger.inserted``; both, ``ledger.altered``; neither, ``ledger.reordered``.
     """
-    if len(found) == len(expected) and all(map(_same, found, expected)):
-        return None
     shorter = min(len(found), len(expected))
     place = next((i for i in range(shorter) if found[i] != expected[i]), shorter)
-    extra, missing = Counter(found), Counter(expected)
-    extra.subtract(expected)
-    missing.subtract(found)
-    if any(count > 0 for count in extra.values()):
-        more = any(count > 0 for count in missing.values())
-        return ("ledger.altered" if more else "ledger.inserted"), place
-    if len(found) == len(expected):
-        return "ledger.reordered", place
-    return ("ledger.truncated" if place == len(found) else "ledger.dropped"), place
+    if place == len(found) == len(expected):
+        return None
+    if place == len(found):
+        return "ledger.truncated", place
+    surplus = Counter(found)
+    surplus.subtract(expected)
+    inserted = surplus[found[place]] > 0
+    dropped = place < len(expected) and surplus[expected[place]] < 0
+    return _VERDICTS[inserted, dropped], place
 
 
 def refusal(verdict: tuple[str, int], where: object, size: int) -> Exception:
@@ -63,7 +67,3 @@ def _claimed(raw: bytes) -> int:
         return _PLACES.decode(raw).index
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return -1
-
-
-def _same(one: Mark, other: Mark) -> bool:
-    return one == other

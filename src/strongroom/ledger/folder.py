@@ -54,9 +54,16 @@ class LogFolder:
                 raise self._missing(tiles.bundle_path(number)) from None
         return self.bundle(number, TILE_WIDTH)[:width]
 
-    def has_bundle_from(self, number: int) -> bool:
-        """Whether there is a full bundle with that number or the next few above it."""
-        return any(self._exists(tiles.bundle_path(n)) for n in range(number, number + TILE_WIDTH))
+    def widest_bundle(self, number: int) -> list[bytes] | None:
+        """What there is of a bundle, whatever its width should be; None if there is nothing."""
+        whole = tiles.bundle_path(number)
+        partials = (self.path / f"{whole}.p").glob("*")
+        widths = [int(path.name) for path in partials if path.name.isdecimal()]
+        for width in [TILE_WIDTH, *sorted(widths, reverse=True)]:
+            with suppress(FileNotFoundError):
+                name = tiles.bundle_path(number, width)
+                return tiles.decode_bundle(self._read(name, _MAX_BUNDLE_BYTES))
+        return None
 
     def segments(self) -> list[tuple[int, bytes]]:
         """(index of the first entry, content) of the journal's segments, in order."""
@@ -87,9 +94,6 @@ class LogFolder:
         if len(content) > limit:
             raise refuse("ledger.malformed", where=self, name=name, problem="it is too long")
         return content
-
-    def _exists(self, name: str) -> bool:
-        return (self.path / name).exists()
 
     def _missing(self, name: str) -> Exception:
         return refuse("ledger.file_missing", where=self, name=name)

@@ -13,6 +13,7 @@ from strongroom.ledger.merkle import HASH_BYTES, NodeAt, node_hash
 from strongroom.ledger.tree import TILE_HEIGHT, TILE_WIDTH
 
 CHECKPOINT = "checkpoint"
+_NO_ENTRY_BYTES = 65536
 ReadTile = Callable[[int, int, int], bytes]
 """(level, index, width) to that many hashes."""
 
@@ -43,15 +44,15 @@ def encode_bundle(entries: Iterable[bytes]) -> bytes:
 def decode_bundle(content: bytes) -> list[bytes]:
     """The entries of a bundle.
 
-    What follows the last whole entry is returned as one more: it hashes to nothing that was logged,
-    and so is found by whoever compares hashes.
+    What follows the last whole entry is returned as one more, made longer than any entry can be: it
+    hashes to nothing that was logged, and so is found by whoever compares hashes.
     """
     entries, at, end = [], 0, len(content)
     while at < end:
         start = at + 2
         stop = start + int.from_bytes(content[at:start], "big")
         if start > end or stop > end:
-            entries.append(content[at:])
+            entries.append(content[at:].ljust(_NO_ENTRY_BYTES, b"\0"))
             break
         entries.append(content[start:stop])
         at = stop

@@ -159,13 +159,15 @@ class _Replay:
         """Why the published records do not lead to the published root."""
         size = self._published.size
         entries: list[bytes] = []
-        for number, width in tiles.bundles(size):
-            try:
-                entries += self._folder.bundle(number, width)
-            except StrongroomError as error:
-                if self._folder.has_bundle_from(number + 1):
-                    return error
-                break
+        gap = ""
+        for number, _ in tiles.bundles(size):
+            bundle = self._folder.widest_bundle(number)
+            if bundle is None:
+                gap = gap or tiles.bundle_path(number)
+            elif gap:
+                return refuse("ledger.file_missing", where=self._folder, name=gap)
+            else:
+                entries += bundle
         leaves = self._signed_leaves()
         if leaves is not None:
             verdict = diagnosis.compare([leaf_hash(raw) for raw in entries], leaves)
