@@ -16,6 +16,7 @@ from typing import Final, TypeVar, cast
 from strongroom.boundary import codec
 from strongroom.boundary.frames import (
     PROTOCOL,
+    AskStatus,
     Cancel,
     Classify,
     Done,
@@ -24,6 +25,7 @@ from strongroom.boundary.frames import (
     Labels,
     ModelCard,
     Refused,
+    Status,
     ToGateway,
     ToKeeper,
     Tokens,
@@ -149,6 +151,7 @@ class KeeperClient(asyncio.Protocol):
         self._exchanges: dict[int, Exchange] = {}
         self._card: ModelCard | None = None
         self._last_id = 0
+        self._asked: asyncio.Future[Status] | None = None
         self._transport: asyncio.WriteTransport | None = None
 
     @classmethod
@@ -189,6 +192,19 @@ class KeeperClient(asyncio.Protocol):
         if isinstance(exchange.request, Generate) and not self.closed.is_set():
             self._send(Cancel(id=exchange.request.id))
 
+    async def status(self) -> Status:
+        """How the keeper stands. One question at a time: whoever asks meanwhile shares the answer.
+
+        Raises:
+            Refusal: 503 ``gateway.keeper_gone``.
+        """
+        if self.closed.is_set():
+            raise _gone()
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_future()
+            self._send(AskStatus())
+        return await asyncio.shield(self._asked)
+
     def close(self) -> None:
         """Hang up; the keeper then stops too."""
         if self._transport is not None:
@@ -219,6 +235,10 @@ class KeeperClient(asyncio.Protocol):
             self._card = frame.card
             self._greeted.set_result(frame)
             return
+        if isinstance(frame, Status) and self._asked is not None:
+            self._asked.set_result(frame)
+            self._asked = None
+            return
         if not isinstance(frame, Tokens | Done | Labels | Refused):
             raise _violation("a frame that nobody asked for")
         exchange = self._exchanges.get(frame.id)
@@ -244,6 +264,9 @@ class KeeperClient(asyncio.Protocol):
         self.close()
         if not self._greeted.done():
             self._greeted.set_exception(self.error)
+        if self._asked is not None:
+            self._asked.set_exception(_gone())
+            self._asked.exception()  # nobody may be waiting any more
         for exchange in self._exchanges.values():
             exchange.fail()
         self._exchanges.clear()
