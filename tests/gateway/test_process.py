@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import openai
 import pytest
 from tokenizers import Tokenizer
@@ -140,9 +141,7 @@ def test_bad_peppers(tmp_path: Path) -> None:
         pepper.write_bytes(content)
         pepper.chmod(mode)
         config = GatewayConfig("127.0.0.1", 0, 3, 4, str(tmp_path / "db"), str(pepper), MODEL)
-        code, line = start(
-            json.dumps({f: getattr(config, f) for f in config.__struct_fields__}).encode()
-        )
+        code, line = start(msgspec.json.encode(config))
         assert (code, line["error"]) == (5, "gateway.bad_pepper")
 
 

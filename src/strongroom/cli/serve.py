@@ -166,6 +166,7 @@ def start_children(plan: Plan, wires: Wires, secret: bytes | None) -> list[Child
         database=str(plan.home.database),
         pepper=str(plan.home.keys / "pepper"),
         model_name=plan.model_name,
+        text=plan.home.settings.text,
     )
     asks_aws = any(isinstance(each, AwsKmsUnlocker) for each in plan.home.unlockers())
     with ExitStack() as stack:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.text_rules import TextPolicy
 from strongroom.keeper.config import EgressBudget
 from strongroom.release.config import AwsKmsUnlocker, HpkeUnlocker, VaultUnlocker
 
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealing: Sealing = Sealing()
     serving: Serving = Serving()
     egress: Egress = msgspec.field(default_factory=Egress)
+    text: TextPolicy = TextPolicy()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 
 

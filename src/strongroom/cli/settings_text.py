@@ -34,6 +34,14 @@ bits_per_day = 20_000_000
 bits_per_hour = 1_000_000
 bits_per_day = 5_000_000
 
+# What callers' text may hold: "refuse" it, "strip" the characters, or "allow" them.
+[text]
+controls = "refuse"               # C0 and C1 but tab and line ends; "refuse" or "strip"
+tags = "refuse"                   # U+E0000 to U+E007F, which spell hidden text
+bidi = "refuse"                   # controls of writing direction
+zero_width = "refuse"             # where no script needs them; Persian, Hindi and emoji pass
+system_role = "allow"             # whether callers may send system messages; "refuse" or "allow"
+
 # Keys besides this home's keyring that may open sealed models; take the # away to use one. A path
 # that is not absolute starts at this home.
 #

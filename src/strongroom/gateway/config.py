@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.text_rules import TextPolicy
 
 PEPPER_BYTES = 32
 
@@ -38,6 +39,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
+    text: TextPolicy = TextPolicy()
 
 
 def read_pepper(path: Path) -> bytes:

@@ -21,8 +21,9 @@ from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import Fields, check_unique, parse_object
+from strongroom.gateway.text_rules import TextPolicy
 
-_Meaning = Callable[[Fields, int], Generation]
+_Meaning = Callable[[Fields, int, TextPolicy], Generation]
 
 
 class OpenAIApi:
@@ -63,10 +64,11 @@ class OpenAIApi:
     async def _generate(self, request: Request, meaning: _Meaning, *, chat: bool) -> None:
         key, body = await self._admission.admit(request)  # steps 1 and 2
         fields = parse_object(body)  # step 3
-        generation = meaning(fields, self._model.most_scores(key.organisation))  # step 4
-        check_unique(body)
+        most = self._model.most_scores(key.organisation)
+        generation = meaning(fields, most, self._model.text)  # step 4
         self._model.require(generation.model)  # step 5
         ids = await self._model.tokens(generation)  # step 6
+        check_unique(body)  # the dearest look at a long text: after its length was judged
         frame = self._model.frame(self._keeper.next_id(), key.organisation, generation, ids)
         envelope = Envelope(chat=chat, model=self._model.name, stream=generation.stream)
         answer = _Answer(request, generation, envelope, len(ids), chat=chat)

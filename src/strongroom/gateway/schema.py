@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.gateway.denied import strip_denied
+from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.strict_json import Fields, bad_request, decode_fields
-from strongroom.gateway.text_rules import check_text
+from strongroom.gateway.text_rules import TextPolicy, clean_text
 
 MAX_MESSAGES = 1024
 MAX_STOPS = 4
@@ -120,7 +121,7 @@ _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 
 
-def chat_generation(fields: Fields, most_scores: int) -> Generation:
+def chat_generation(fields: Fields, most_scores: int, policy: TextPolicy) -> Generation:
     """The meaning of a chat request. ``most_scores`` is what the caller's rung grants (0 to 5).
 
     Raises:
@@ -139,30 +140,29 @@ def chat_generation(fields: Fields, most_scores: int) -> Generation:
     _check_scores(shown, most_scores, "top_logprobs")
     return Generation(
         model=request.model,
-        messages=tuple(_message(m, i) for i, m in enumerate(request.messages)),
+        messages=tuple(_message(m, i, policy) for i, m in enumerate(request.messages)),
         max_tokens=request.max_completion_tokens or request.max_tokens,
         scores=max(shown, 1) if request.logprobs else 0,
         shown=shown,
-        **_shared(request),
+        **_shared(request, policy),
     )
 
 
-def completion_generation(fields: Fields, most_scores: int) -> Generation:
+def completion_generation(fields: Fields, most_scores: int, policy: TextPolicy) -> Generation:
     """The meaning of a completion request; see ``chat_generation``."""
     strip_denied(fields, _granted(most_scores))
     request = decode_fields(fields, _completion)
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
-    check_text(prompt, "prompt")
     shown = request.logprobs or 0
     _check_scores(shown, most_scores, "logprobs")
     wanted = request.logprobs is not None
     return Generation(
         model=request.model,
-        prompt=prompt,
+        prompt=clean_text(prompt, "prompt", policy),
         max_tokens=request.max_tokens,
         scores=max(shown, 1) if wanted else 0,
         shown=shown,
-        **_shared(request),
+        **_shared(request, policy),
     )
 
 
@@ -177,31 +177,37 @@ def _check_scores(wanted: int, most: int, param: str) -> None:
         raise bad_request(f"`{param}` can be {most} at most at your rung.", param)
 
 
-def _shared(request: _Request) -> dict[str, Any]:
+def _shared(request: _Request, policy: TextPolicy) -> dict[str, Any]:
     options = request.stream_options
     if options is not None and not request.stream:
         raise bad_request("`stream_options` needs `stream` to be true.", "stream_options")
     return {
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "top_p": 1.0 if request.top_p is None else request.top_p,
-        "stops": _stops(request.stop),
+        "stops": _stops(request.stop, policy),
         "stream": bool(request.stream),
         "include_usage": options is not None and options.include_usage,
     }
 
 
-def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
+def _stops(stop: str | list[str] | None, policy: TextPolicy) -> tuple[str, ...]:
     stops = () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop)
+    stops = tuple(clean_text(text, "stop", policy) for text in stops)
     for text in stops:
         if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
             raise bad_request(f"Each `stop` has 1 to {MAX_STOP_CHARACTERS} characters.", "stop")
-        check_text(text, "stop")
     return stops
 
 
-def _message(message: ChatMessage, index: int) -> Message:
+def _message(message: ChatMessage, index: int, policy: TextPolicy) -> Message:
     content = message.content
     text = content if isinstance(content, str) else "".join(part.text for part in content)
-    check_text(text, f"messages[{index}].content")
     role: Role = "system" if message.role == "developer" else message.role
-    return Message(role, text)
+    if role == "system" and policy.system_role == "refuse":
+        raise Refusal(
+            "gateway.role_not_accepted",
+            f"`messages[{index}].role` is `{message.role}`, which this service does not accept.",
+            action="Speak as `user` and `assistant` only.",
+            param=f"messages[{index}].role",
+        )
+    return Message(role, clean_text(text, f"messages[{index}].content", policy))

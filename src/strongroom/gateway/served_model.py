@@ -11,6 +11,7 @@ from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.chat_template import ChatTemplate
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation
+from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.tokenizing import ModelTokenizer
 
 _MOST_SCORES: Final[dict[Rung, int]] = {
@@ -34,9 +35,10 @@ class ServedModel:
             or ``gateway.bad_card``: callers' text cannot be kept apart from control tokens.
     """
 
-    def __init__(self, name: str, card: ModelCard) -> None:
+    def __init__(self, name: str, card: ModelCard, text: TextPolicy) -> None:
         self.name = name
         self.card = card
+        self.text = text
         self.created = int(time.time())
         self._tokenizer: ModelTokenizer | None = None
         self._template: ChatTemplate | None = None

@@ -47,7 +47,7 @@ async def serve(config: GatewayConfig) -> None:
             inherited_socket(config.boundary_fd, "boundary_fd")
         )
         stack.callback(keeper.close)
-        model = ServedModel(config.model_name, hello.card)
+        model = ServedModel(config.model_name, hello.card, config.text)
         admission = Admission(
             Authenticator(store, pepper), config.max_body_bytes, config.body_seconds
         )
