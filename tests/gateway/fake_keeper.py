@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from strongroom.boundary import codec
 from strongroom.boundary.frames import (
     PROTOCOL,
+    AskStatus,
     Cancel,
     Classify,
     Done,
@@ -22,6 +23,7 @@ from strongroom.boundary.frames import (
     ModelCard,
     Refused,
     Rung,
+    Status,
     ToGateway,
     ToKeeper,
     Tokens,
@@ -103,6 +105,7 @@ class FakeKeeper:
         self.pause = 0.0
         self.raw: bytes | None = None
         self.hang_up = False
+        self.silent = False
         self.cancelled: set[int] = set()
         self.gateway, self._sock = socket.socketpair()
         self._lock = threading.Lock()
@@ -129,6 +132,10 @@ class FakeKeeper:
                     self._receive(codec.decode_to_keeper(payload))
 
     def _receive(self, frame: ToKeeper) -> None:
+        if isinstance(frame, AskStatus):
+            if not self.silent:
+                self._send(Status(0, 0, 10.0, 20.0, 100.0, 200.0))
+            return
         self.frames.append(frame)
         if isinstance(frame, Cancel):
             self.cancelled.add(frame.id)
