@@ -17,7 +17,8 @@ Around them, with files:
 - ``log_key``: signs checkpoints, keys digests.
 - ``opening``: the logs of a home; what must exist.
 - ``writer``, ``segments``, ``publisher``, ``seen``: appending.
-- ``folder``, ``verify``, ``reading``: looking, with no more than a folder and a verifier key.
+- ``folder``, ``verify``, ``reading``, ``proving``: looking, with no more than a folder and a
+  verifier key.
 
 Imports only ``errors``, the standard library, cryptography and msgspec.
 """

@@ -6,6 +6,7 @@ seen, and refused where something has and the log is gone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from strongroom.ledger import tiles
@@ -60,8 +61,16 @@ def open_log(
         raise
 
 
-def look(state: Path, name: str, home: VerifierKey) -> tuple[LogFolder, Verified]:
+def look(
+    state: Path, name: str, home: VerifierKey, known: Sequence[Checkpoint] = ()
+) -> tuple[LogFolder, Verified]:
     """A home's log, verified against what was seen of it; another process may be writing it.
+
+    Args:
+        state: the home's folder ``state``.
+        name: the log's name.
+        home: the home's verifier key, as in ``log.pub``.
+        known: further checkpoints that the log must continue.
 
     Raises:
         LedgerRefused: as ``open_log``.
@@ -75,7 +84,7 @@ def look(state: Path, name: str, home: VerifierKey) -> tuple[LogFolder, Verified
         raise refuse("ledger.seen_missing", where=folder, seen=place)
     if seen is not None and seen.size and not exists:
         raise refuse("ledger.missing", where=folder)
-    return folder, verify(folder, verifier, [seen] if seen else [])
+    return folder, verify(folder, verifier, [*known, *([seen] if seen else [])])
 
 
 def log_names(state: Path) -> list[str]:

@@ -157,7 +157,7 @@ _ROWS: Final = (
     Reason(
         "ledger.key_missing",
         "There is no log key at {where}.",
-        "Restore it from a backup; `strongroom init` makes one in a new home.",
+        "Restore it from a backup; where there never was one, `strongroom log init` makes it.",
         KeyRefused,
     ),
     Reason(
