@@ -53,6 +53,11 @@ DENIED: Final[dict[str, Denied]] = {
     "prompt_logprobs": Denied("probabilities", "log-probabilities of the prompt's tokens"),
     "logprob_token_ids": Denied("probabilities", "log-probabilities of chosen tokens"),
     "logprobs_mode": Denied("probabilities", "raw logits in place of log-probabilities"),
+    "flat_logprobs": Denied(
+        "probabilities", "another form of log-probabilities", harmless=(None, False)
+    ),
+    "prompt_logprob_token_ids": Denied("probabilities", "log-probabilities of chosen tokens"),
+    "prompt_logprob_start": Denied("probabilities", "log-probabilities of the prompt's tokens"),
     "echo": Denied("probabilities", "the prompt's own scores", harmless=(None, False)),
     "best_of": Denied("probabilities", "the likeliest of several samples", harmless=(None, 1)),
     "n": Denied("probabilities", "several samples of one prompt", harmless=(None, 1)),
@@ -60,6 +65,7 @@ DENIED: Final[dict[str, Denied]] = {
         "probabilities", "the likeliest sequence of many", harmless=(None, False)
     ),
     "length_penalty": Denied("probabilities", "part of beam search", harmless=(None, 1, 1.0)),
+    "beam_width": Denied("probabilities", "part of beam search", harmless=(None, 1)),
     "early_stopping": Denied("probabilities", "part of beam search", harmless=(None, False)),
     # What makes an oracle of the sampler.
     "logit_bias": Denied(
@@ -87,6 +93,8 @@ DENIED: Final[dict[str, Denied]] = {
     ),
     "thinking_token_budget": Denied("steering", "steers hidden reasoning"),
     "reasoning_effort": Denied("steering", "steers hidden reasoning"),
+    "trace_decode_token_ids": Denied("steering", "forces tokens, so that each can be scored"),
+    "watermarking": Denied("steering", "switches the owner's watermark"),
     # The caller's grammars.
     "guided_json": Denied("structure", "a caller's schema; operators register schemas"),
     "guided_regex": Denied("structure", "a caller's regular expression"),
@@ -126,6 +134,14 @@ DENIED: Final[dict[str, Denied]] = {
     "return_token_ids": Denied("internals", "returns token ids", harmless=(None, False)),
     "return_tokens_as_token_ids": Denied("internals", "returns token ids", harmless=(None, False)),
     "return_prompt_text": Denied("internals", "returns the rendered template"),
+    "return_token_offsets": Denied("internals", "shows where tokens begin", harmless=(None, False)),
+    "return_mm_kwargs": Denied("internals", "returns decoded media", harmless=(None, True, False)),
+    "return_routed_experts": Denied(
+        "internals", "returns the model's routing", harmless=(None, False)
+    ),
+    "routed_experts_prompt_start": Denied(
+        "internals", "returns the model's routing", harmless=(None, 0)
+    ),
     "return_hidden_states": Denied("internals", "returns activations", harmless=(None, False)),
     "prompt_token_ids": Denied("internals", "token ids could forge turns"),
     "truncate_prompt_tokens": Denied("internals", "cuts the template's own tokens"),
@@ -133,11 +149,18 @@ DENIED: Final[dict[str, Denied]] = {
     "cache_salt": Denied("internals", "prefix caches are keyed here, not by callers"),
     "prompt_cache_key": Denied("internals", "prefix caches are keyed here, not by callers"),
     "prompt_cache_retention": Denied("internals", "prefix caches are keyed here, not by callers"),
+    "prompt_cache_options": Denied("internals", "prefix caches are keyed here, not by callers"),
+    "skip_reading_prefix_cache": Denied("internals", "makes a cache speak by its absence"),
+    "stream_interval": Denied("internals", "the ticks of a stream are the operator's"),
+    "output_kind": Denied("internals", "configures the engine"),
+    "skip_clone": Denied("internals", "configures the engine"),
+    "extra_args": Denied("internals", "passes anything to an engine"),
     "include_reasoning": Denied("internals", "returns hidden reasoning", harmless=(None, False)),
     "mm_processor_kwargs": Denied("internals", "changes how media are decoded"),
     "vllm_xargs": Denied("internals", "passes anything to an engine"),
     "priority": Denied("internals", "reorders other callers' work", harmless=(None, 0)),
     "request_id": Denied("internals", "names a request inside the engine"),
+    "session_id": Denied("internals", "ties requests together inside the engine"),
     "lora_request": Denied("internals", "loads an adapter by path"),
     "repetition_detection": Denied("internals", "configures the engine"),
     # Elsewhere.
@@ -150,6 +173,7 @@ DENIED: Final[dict[str, Denied]] = {
     "custom_llm_provider": Denied("routing", "sends the request to another server"),
     "fallbacks": Denied("routing", "sends the request to another model"),
     "kv_transfer_params": Denied("routing", "moves the model's cache to another host"),
+    "ec_transfer_params": Denied("routing", "moves the encoder's cache to another host"),
     "bootstrap_host": Denied("routing", "moves the model's cache to another host"),
     "data_parallel_rank": Denied("routing", "chooses a worker"),
     "service_tier": Denied("routing", "chooses a worker", harmless=(None, "auto", "default")),
