@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.text_rules import TextPolicy
+from strongroom.gateway.watching import Watching
 from strongroom.keeper.config import EgressBudget
 from strongroom.release.config import AwsKmsUnlocker, HpkeUnlocker, VaultUnlocker
 
@@ -57,6 +58,17 @@ class Egress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: EgressBudget = msgspec.field(default_factory=_tenant)
 
 
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults of ``console``. Without ``gateways`` it looks at this home's own."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8090
+    names: tuple[str, ...] = ()
+    gateways: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[^/@\s]+:[0-9]{1,5}$")], ...], Meta(max_length=64)
+    ] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole ``strongroom.toml``. ``unlock``: keys besides the home's keyring that may open."""
 
@@ -64,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serving: Serving = Serving()
     egress: Egress = msgspec.field(default_factory=Egress)
     text: TextPolicy = TextPolicy()
+    watching: Watching = Watching()
+    console: Console = Console()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 
 

@@ -42,6 +42,22 @@ bidi = "refuse"                   # controls of writing direction
 zero_width = "refuse"             # where no script needs them; Persian, Hindi and emoji pass
 system_role = "allow"             # whether callers may send system messages; "refuse" or "allow"
 
+# What operators look at, apart from the door of the callers: metrics, state (docs/operations.md).
+[watching]
+host = "127.0.0.1"                # asks for no key: only operators and their monitoring may reach it
+port = 8081                       # 0 takes a free one, as it does when serving's port is 0
+names = []                        # host names that it answers to, besides addresses and localhost
+log_level = "info"                # "debug", "info", "warning" or "error"
+traces = ""                       # URL of an OTLP collector, as http://127.0.0.1:4318/v1/traces
+trace_share = 1.0                 # how many of the requests are traced, 0 to 1
+
+# The operators' pages: `strongroom console` (docs/console.md).
+[console]
+host = "127.0.0.1"                # another address is open to the network: put TLS in front of it
+port = 8090                       # 0 takes a free one
+names = []                        # host names that it answers to, besides addresses and localhost
+gateways = []                     # watching addresses to look at, as "10.0.0.7:8081"; none: our own
+
 # Keys besides this home's keyring that may open sealed models; take the # away to use one. A path
 # that is not absolute starts at this home.
 #
