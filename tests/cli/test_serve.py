@@ -17,6 +17,10 @@ from typing import IO, Any
 import openai
 import pytest
 
+from strongroom.ledger.entries import KeyReleased
+from strongroom.ledger.log_key import LogKey
+from strongroom.ledger.opening import look
+from strongroom.ledger.reading import records
 from tests.cli.conftest import COMMAND, Made, Runs, command
 
 pytestmark = pytest.mark.slow
@@ -177,10 +181,20 @@ def test_what_key_release_decided_is_recorded(
     originals: Made, running: tuple[Server, dict[str, Any], str]
 ) -> None:
     _, said, _ = running
-    path = originals.home / "state" / "decisions.jsonl"
-    last = json.loads(path.read_text().splitlines()[-1])
-    assert (last["outcome"], last["manifest_digest"]) == ("released", said["digest"])
-    assert path.stat().st_mode & 0o777 == 0o600
+    key = LogKey.load(originals.home / "keys" / "log.key")
+    folder, verified = look(originals.home / "state", "release", key.public)
+    *_, last = records(folder, verified.published.size, verified.unpublished)
+    assert isinstance(last.entry, KeyReleased)
+    assert last.entry.manifest_digest == said["digest"]
+
+
+def test_a_home_without_a_log_key_is_told_how_to_get_one(made: Made) -> None:
+    (made.home / "keys" / "log.key").unlink()
+    with served(made) as server:
+        error = server.error()
+        assert error["error"] == "ledger.key_missing"
+        assert "strongroom log init" in error["action"]
+        assert server.end() == 4
 
 
 @pytest.mark.parametrize(

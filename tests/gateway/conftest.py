@@ -21,6 +21,10 @@ from tokenizers import Tokenizer
 from strongroom.boundary.frames import ModelCard, Rung
 from strongroom.gateway.api_keys import digest, make_key
 from strongroom.gateway.config import GatewayConfig
+from strongroom.ledger.entries import AnyEntry
+from strongroom.ledger.log_key import LogKey
+from strongroom.ledger.opening import look
+from strongroom.ledger.reading import records
 from strongroom.store.interface import KeyRecord
 from strongroom.store.sqlite import SqliteStore
 
@@ -33,12 +37,23 @@ class Door:
     """A running gateway, the keeper behind it, and a way to make keys."""
 
     def __init__(self, folder: Path, card: ModelCard, tokenizer: Tokenizer | None, **config: Any):
-        self.keeper = FakeKeeper(card, tokenizer)
+        self.folder, self.card, self.tokenizer, self.config = folder, card, tokenizer, config
         self.pepper = secrets.token_bytes(32)
         pepper = folder / "pepper"
         pepper.write_bytes(self.pepper)
         pepper.chmod(0o600)
         self.store = SqliteStore(folder / "keys.sqlite3")
+        self.state = folder / "state"
+        self.state.mkdir(mode=0o700)
+        log_key = LogKey.create(folder / "log.key")
+        self.verifier = log_key.public
+        self.start()
+        self.key = self.new_key("acme")
+
+    def start(self) -> None:
+        """A new process before a new keeper."""
+        folder = self.folder
+        self.keeper = FakeKeeper(self.card, self.tokenizer)
         ready_read, ready_write = os.pipe()
         config_read, config_write = os.pipe()
         values: dict[str, Any] = {
@@ -47,10 +62,12 @@ class Door:
             "boundary_fd": self.keeper.gateway.fileno(),
             "ready_fd": ready_write,
             "database": str(folder / "keys.sqlite3"),
-            "pepper": str(pepper),
+            "pepper": str(folder / "pepper"),
+            "log_key": str(folder / "log.key"),
+            "state": str(self.state),
             "model_name": MODEL,
         }
-        settings = GatewayConfig(**{**values, **config})
+        settings = GatewayConfig(**{**values, **self.config})
         os.write(config_write, msgspec.json.encode(settings))
         os.close(config_write)
         self.keeper.start()
@@ -69,7 +86,14 @@ class Door:
             raise RuntimeError(self.process.communicate(timeout=10)[1])
         self.url: str = json.loads(line)["url"]
         self.port = int(self.url.rpartition(":")[2])
-        self.key = self.new_key("acme")
+
+    def restart(self) -> None:
+        """Another process for the same home, after the first has ended."""
+        self.process.wait(20)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        self.keeper.close()
+        self.start()
 
     def new_key(self, organisation: str, **changes: Any) -> str:
         key_id, text = make_key()
@@ -85,6 +109,12 @@ class Door:
             )
         )
         return text
+
+    def records(self) -> list[AnyEntry]:
+        """The entries of the log, which is verified."""
+        folder, verified = look(self.state, "gateway", self.verifier)
+        found = records(folder, verified.published.size, verified.unpublished)
+        return [each.entry for each in found]
 
     def client(self, key: str | None = None) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0, timeout=20)

@@ -13,7 +13,10 @@
     H/state/egress.state        what answers have carried out
     H/state/strongroom.sqlite   organisations and API keys
     H/state/operators.json      who may log in to the console
-    H/state/decisions.jsonl     what key release decided
+    H/keys/log.key              signs the record, keys the digests in it
+    H/keys/log.pub              its public half, for whoever verifies the record
+    H/state/log/NAME/           the record: gateway, release, operator
+    H/state/log.seen/NAME       that this log exists, and its newest checkpoint
     H/run/                      nothing that outlives a process
 
 Folders have mode 0700, secrets 0600; that and the owner are checked whenever a home is opened.
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 
 FOLDERS = ("keys", "trust", "state", "run")
 SECRETS = ("keys/signing.key", "keys/keyring.json", "keys/service.key", "keys/pepper")
+OPTIONAL_SECRETS = ("keys/log.key",)
+"""Secrets that homes of before do not have; ``serve`` says how to make them."""
+
 UNALTERED = ("strongroom.toml", "trust/signers.toml")
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
 
@@ -75,6 +81,11 @@ class Home:
     def state(self) -> Path:
         """Folder of what must be remembered."""
         return self.path / "state"
+
+    @property
+    def log_key(self) -> Path:
+        """Signs the record."""
+        return self.keys / "log.key"
 
     @property
     def keyring(self) -> Path:
@@ -164,6 +175,9 @@ def check_permissions(path: Path) -> None:
         _judge(folder, stat.S_ISDIR, 0o077, f"chmod 700 {folder}")
     for name in SECRETS:
         if (path / name).exists() or name != "keys/signing.key":  # kept elsewhere: a good habit
+            _judge(path / name, stat.S_ISREG, 0o077, f"chmod 600 {path / name}")
+    for name in OPTIONAL_SECRETS:
+        if os.path.lexists(path / name):
             _judge(path / name, stat.S_ISREG, 0o077, f"chmod 600 {path / name}")
     for name in UNALTERED:
         _judge(path / name, stat.S_ISREG, 0o022, f"chmod 600 {path / name}")

@@ -51,9 +51,11 @@ def _fill(folder: Path, name: str, secret: bytes | None) -> str:
     """Everything a home holds; returns the signer's fingerprint."""
     from strongroom.artifact.signing import SigningKey
     from strongroom.cli import home, settings_text, signing_key_file
-    from strongroom.gateway.config import PEPPER_BYTES
+    from strongroom.gateway.config import GATEWAY_LOG, PEPPER_BYTES
     from strongroom.keys import private_file
     from strongroom.keys.keyring import FileKeyring
+    from strongroom.ledger.log_key import LogKey
+    from strongroom.ledger.opening import open_log
     from strongroom.release.service_key import ServiceKey
     from strongroom.store.sqlite import SqliteStore
 
@@ -65,6 +67,8 @@ def _fill(folder: Path, name: str, secret: bytes | None) -> str:
     signing_key_file.save(keys / "signing.key", signing, secret)
     FileKeyring.create(keys / "keyring.json", secret).close()
     ServiceKey.create(keys / "service.key")
+    log_key = LogKey.create(keys / "log.key")
+    open_log(folder / "state", GATEWAY_LOG, log_key).close()
     private_file.write_private(keys / "pepper", os.urandom(PEPPER_BYTES), replace=False)
     stanza = home.signer_stanza(name, signing.public)
     texts = {

@@ -165,8 +165,11 @@ def start_children(plan: Plan, wires: Wires, secret: bytes | None) -> list[Child
         ready_fd=wires.ready_write,
         database=str(plan.home.database),
         pepper=str(plan.home.keys / "pepper"),
+        log_key=str(plan.home.log_key),
+        state=str(plan.home.state),
         model_name=plan.model_name,
         text=plan.home.settings.text,
+        pacing=plan.home.settings.pacing,
     )
     asks_aws = any(isinstance(each, AwsKmsUnlocker) for each in plan.home.unlockers())
     with ExitStack() as stack:
@@ -195,15 +198,19 @@ def start_children(plan: Plan, wires: Wires, secret: bytes | None) -> list[Child
 
 def _run(call: Call, plan: Plan, secret: bytes | None) -> int:
     """Start, tell, watch, stop; returns the exit code."""
+    from functools import partial
+
+    from strongroom.cli import decisions
     from strongroom.cli.children import Wires
     from strongroom.cli.supervisor import Supervisor
+    from strongroom.ledger.log_key import LogKey
 
+    decided = partial(decisions.record, plan.home.state, LogKey.load(plan.home.log_key))
     wires = Wires.make()
     children = start_children(plan, wires, secret)
     wires.close_childrens()
     with _stages(call) as stage:
-        decisions = plan.home.state / "decisions.jsonl"
-        supervisor = Supervisor(children, wires.ready_read, decisions, stage)
+        supervisor = Supervisor(children, wires.ready_read, decided, stage)
         try:
             supervisor.catch_signals()
             said = supervisor.wait_ready()

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.watching import Watching
 from strongroom.keeper.config import EgressBudget
@@ -78,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: TextPolicy = TextPolicy()
     watching: Watching = Watching()
     console: Console = Console()
+    pacing: Pacing = Pacing()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 
 

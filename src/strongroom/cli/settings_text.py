@@ -42,6 +42,11 @@ bidi = "refuse"                   # controls of writing direction
 zero_width = "refuse"             # where no script needs them; Persian, Hindi and emoji pass
 system_role = "allow"             # whether callers may send system messages; "refuse" or "allow"
 
+# Streams leave in ticks and padded, so that times and sizes do not speak (docs/output.md).
+[pacing]
+tick_ms = 50                      # an event every so many milliseconds; 0 sends what comes
+pad_bytes = 512                   # sizes are multiples of it; 0 does not pad
+
 # What operators look at, apart from the door of the callers: metrics, state (docs/operations.md).
 [watching]
 host = "127.0.0.1"                # asks for no key: only operators and their monitoring may reach it

@@ -6,7 +6,7 @@
 3. SIGINT or SIGTERM: the gateway finishes what is under way, its end ends the keeper. Who does not
    end in time is told again, then killed. A second signal kills at once.
 
-Single-threaded but for the spinner: one selector over the children's outputs.
+Single-threaded but for the spinner and the log: one selector over the children's outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -46,7 +45,7 @@ class Supervisor:
     Args:
         children: in causal order: key release, keeper, gateway.
         ready: descriptor on which the gateway says that it listens.
-        decisions: file to which what key release decides is appended.
+        decided: told each line in which key release says what it decided.
         stage: called with a sentence whenever the start has come further.
     """
 
@@ -54,12 +53,13 @@ class Supervisor:
         self,
         children: Sequence[Child],
         ready: int,
-        decisions: Path,
+        decided: Callable[[bytes], None],
         stage: Callable[[str], None],
     ) -> None:
         self._children = {each.name: each for each in children}
         self._stage = stage
-        self._decisions = decisions
+        self._decided = decided
+        self._undecided = bytearray()
         self._ready = bytearray()
         self._errors: dict[str, dict[str, Any]] = {}  # by child, in order of arrival
         self._signals: list[int] = []
@@ -199,14 +199,13 @@ class Supervisor:
                 self._errors.setdefault(each.name, said)
 
     def _hear_decision(self, chunk: bytes) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._decisions, flags, 0o600)
-        try:
-            os.write(descriptor, chunk)
-        finally:
-            os.close(descriptor)
-        if b'"outcome":"released"' in chunk:
-            self._stage("Key released; opening the model, warming up, raising the walls")
+        self._undecided += chunk
+        *lines, rest = bytes(self._undecided).split(b"\n")
+        self._undecided[:] = rest
+        for line in lines:
+            self._decided(line)
+            if b'"outcome":"released"' in line:
+                self._stage("Key released; opening the model, warming up, raising the walls")
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from strongroom.gateway.admission import Admission
+from strongroom.errors import StrongroomError
 from strongroom.gateway.http import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -19,6 +19,7 @@ from strongroom.gateway.inference_protocol import InferenceProtocol
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.line import ClientGone
 from strongroom.gateway.openai_api import OpenAIApi
+from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
 from strongroom.gateway.served_model import ServedModel
 
@@ -30,10 +31,11 @@ _log: Final = logging.getLogger("strongroom.gateway")
 class Gateway:
     """Answers HTTP requests for one model."""
 
-    def __init__(self, admission: Admission, model: ServedModel, keeper: KeeperClient) -> None:
+    def __init__(self, desk: Desk, model: ServedModel, keeper: KeeperClient) -> None:
+        self._desk = desk
         self._keeper = keeper
-        openai = OpenAIApi(admission, model, keeper)
-        inference = InferenceProtocol(admission, model, keeper)
+        openai = OpenAIApi(desk, model, keeper)
+        inference = InferenceProtocol(desk, model, keeper)
         at = f"/v2/models/{model.name}"
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", openai.chat),
@@ -60,11 +62,24 @@ class Gateway:
         except ClientGone:
             return
         except Refusal as refusal:
-            await _refuse(request, refusal)
+            await self._refuse(request, refusal)
+        except StrongroomError as error:
+            _log.error("request failed: %s", error.code)
+            await self._refuse(request, _unavailable())
         except Exception as error:
             # Its text could quote what a caller sent, so only its kind is logged.
             _log.error("request failed: %s", type(error).__name__)
-            await _refuse(request, _internal())
+            await self._refuse(request, _internal())
+
+    async def _refuse(self, request: _Counted, refusal: Refusal) -> None:
+        if not request.accounted:
+            self._desk.turned_away(request, refusal)
+        if not request.started:
+            await _answer(request, refusal)
+        elif request.events:
+            await request.event(refusal.openai())
+            await request.end_events()
+        # Otherwise uvicorn cuts the connection: the caller sees an incomplete response.
 
     def _handler(self, request: Request) -> Handler:
         path = request.path
@@ -84,8 +99,13 @@ class Gateway:
         await request.answer({"live": True})
 
     async def _ready(self, request: Request) -> None:
-        ready = not self._keeper.closed.is_set()
-        await request.answer({"ready": ready}, 200 if ready else 503)
+        facts = {
+            "keeper": not self._keeper.closed.is_set(),
+            "record": self._desk.failure is None,
+            "store": self._desk.switching.sees,
+        }
+        ready = all(facts.values())
+        await request.answer({"ready": ready, **facts}, 200 if ready else 503)
 
 
 class _Counted(Request):
@@ -110,9 +130,7 @@ def _naming(openai: OpenAIApi, name: str) -> Handler:
     return handler
 
 
-async def _refuse(request: _Counted, refusal: Refusal) -> None:
-    if request.started:
-        return  # uvicorn cuts the connection: the caller sees an incomplete response
+async def _answer(request: Request, refusal: Refusal) -> None:
     if request.path.startswith("/v1/"):
         body, kind = encode_openai(refusal), JSON_TYPE
     else:
@@ -136,6 +154,16 @@ def _wrong_method(allowed: str) -> Refusal:
         action=f"Use {allowed}.",
         status=405,
         headers=((b"allow", allowed.encode()),),
+    )
+
+
+def _unavailable() -> Refusal:
+    return Refusal(
+        "gateway.unavailable",
+        "Something that this service needs cannot be reached.",
+        action="Try again later.",
+        status=503,
+        headers=((b"retry-after", b"5"),),
     )
 
 

@@ -11,12 +11,28 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.pacing import Pacing
+from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
+from strongroom.gateway.watching import Watching
 
 PEPPER_BYTES = 32
+GATEWAY_LOG = "gateway"
+"""Name of the log of a gateway that is no replica."""
 
 _Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Descriptor = Annotated[int, Meta(ge=3)]
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS 1.2 and up with this certificate chain and key (PEM files).
+
+    With ``client_ca`` nobody connects without a certificate of one of these authorities.
+    """
+
+    cert: _Text
+    key: _Text
+    client_ca: _Text | None = None
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +41,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``port`` 0 takes a free one. ``boundary_fd`` is the socket to the keeper, ``ready_fd`` takes
     one line when the gateway listens. ``database`` is the store of API keys, ``pepper`` the
     private file of 32 bytes that keys their digests. ``model_name`` is what callers call the model.
+    ``log_key`` signs the record, which lies in the folder ``state``; ``replica`` tells gateways
+    of one home apart, each of which writes a log of its own.
     """
 
     host: _Text
@@ -33,13 +51,25 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ready_fd: _Descriptor
     database: _Text
     pepper: _Text
+    log_key: _Text
+    state: _Text
     model_name: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._\-]+$")]
     max_head_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = 32 * 1024
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**26)] = 2**20
     head_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
+    replica: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9\-]*$")] = ""
+    compute: ComputeRates = ComputeRates()
+    tls: Tls | None = None
     text: TextPolicy = TextPolicy()
+    pacing: Pacing = Pacing()
+    watching: Watching = Watching(port=0)
+
+    @property
+    def log_name(self) -> str:
+        """The name of this gateway's log."""
+        return f"{GATEWAY_LOG}-{self.replica}" if self.replica else GATEWAY_LOG
 
 
 def read_pepper(path: Path) -> bytes:

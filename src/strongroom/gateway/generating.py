@@ -26,13 +26,15 @@ class Piece(msgspec.Struct, frozen=True):
 class Generating:
     """One generation under way.
 
-    After ``pieces`` is exhausted, ``finish_reason`` and ``completion_tokens`` are set.
+    After ``pieces`` is exhausted, ``finish_reason`` and ``completion_tokens`` are set; ``outcome``
+    is the reason as operators see it: ``egress``, too.
     """
 
     def __init__(
         self, exchange: Exchange, tokenizer: ModelTokenizer, stops: tuple[str, ...]
     ) -> None:
         self.finish_reason: FinishReason = "stop"
+        self.outcome = "stop"
         self.completion_tokens = 0
         self._exchange = exchange
         self._detokenizer = Detokenizer(tokenizer)
@@ -48,6 +50,7 @@ class Generating:
             answer = await self._exchange.next()
             if isinstance(answer, Done):
                 # `egress`, too, is an answer cut short: the next request learns why.
+                self.outcome = answer.reason
                 self.finish_reason = "stop" if answer.reason == "stop" else "length"
                 if held := self._scanner.finish():
                     yield Piece(held)

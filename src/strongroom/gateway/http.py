@@ -33,10 +33,21 @@ class Request:
     """One request. ``headers`` holds the first value of each name; names are lower case.
 
     ``line`` is its connection. ``told`` are headers that every answer to it carries, whatever
-    becomes of the request.
+    becomes of the request. ``accounted``: it ends in the record by
+    itself. ``events``: its answer is a stream that has begun.
     """
 
-    __slots__ = ("headers", "line", "method", "path", "receive", "send", "told")
+    __slots__ = (
+        "accounted",
+        "events",
+        "headers",
+        "line",
+        "method",
+        "path",
+        "receive",
+        "send",
+        "told",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -44,6 +55,8 @@ class Request:
         self.receive = receive
         self.send = send
         self.line: Line = scope["strongroom.line"]
+        self.accounted = False
+        self.events = False
         self.told: list[tuple[bytes, bytes]] = []
         self.headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -127,6 +140,7 @@ class Request:
 
     async def start_events(self) -> None:
         """Begin a stream of server-sent events."""
+        self.events = True
         await self.send(
             {
                 "type": "http.response.start",

@@ -1,6 +1,6 @@
 """The Open Inference Protocol (v2) for classifiers: JSON tensors in, labels out.
 
-``POST /v2/models/{name}/infer`` takes the steps of ``openai_api``, with a tensor in the place of
+``POST /v2/models/{name}/infer`` takes the steps of ``pipeline``, with a tensor in the place of
 tokens: its data type, shape, length and range must be those of the card before it is packed.
 """
 
@@ -15,10 +15,10 @@ from msgspec import Meta
 
 from strongroom import __version__
 from strongroom.boundary.frames import MAX_TENSOR_BYTES, Classify, Labels
-from strongroom.gateway.admission import Admission
-from strongroom.gateway.http import Request
+from strongroom.gateway.http import JSON_TYPE, Request
 from strongroom.gateway.keeper_client import KeeperClient
-from strongroom.gateway.line import Held
+from strongroom.gateway.pipeline.desk import Desk
+from strongroom.gateway.pipeline.spending import Spending
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import check_unique, decode_fields, parse_object
@@ -55,13 +55,14 @@ class InferRequest(_Closed, frozen=True):
 
 
 _infer = msgspec.json.Decoder(InferRequest)
+_encode = msgspec.json.Encoder().encode
 
 
 class InferenceProtocol:
     """Handlers of ``/v2``."""
 
-    def __init__(self, admission: Admission, model: ServedModel, keeper: KeeperClient) -> None:
-        self._admission = admission
+    def __init__(self, desk: Desk, model: ServedModel, keeper: KeeperClient) -> None:
+        self._desk = desk
         self._model = model
         self._keeper = keeper
 
@@ -71,7 +72,7 @@ class InferenceProtocol:
 
     async def ready(self, request: Request) -> None:
         """``GET /v2/models/{name}/ready``."""
-        self._admission.identify(request)
+        self._desk.identify(request).require("models")
         ready = not self._keeper.closed.is_set()
         await request.answer(
             {"name": self._model.name, "ready": ready}, status=200 if ready else 503
@@ -79,7 +80,7 @@ class InferenceProtocol:
 
     async def metadata(self, request: Request) -> None:
         """``GET /v2/models/{name}``."""
-        self._admission.identify(request)
+        self._desk.identify(request).require("models")
         card = self._model.card
         described: dict[str, Any] = {
             "name": self._model.name,
@@ -97,32 +98,39 @@ class InferenceProtocol:
 
     async def infer(self, request: Request) -> None:
         """``POST /v2/models/{name}/infer``."""
-        key, body = await self._admission.admit(request)
-        if self._model.card.kind != "classifier":
-            raise Refusal(
-                "gateway.not_a_classifier",
-                f"The model `{self._model.name}` does not classify.",
-                action="Use /v1/chat/completions.",
-                status=404,
-            )
-        asked = decode_fields(parse_object(body), _infer)
-        check_unique(body)
+        model = self._model
+        async with self._desk.passage(request, "infer") as passage:
+            caller, body = await passage.admit()
+            if model.card.kind != "classifier":
+                raise _not_a_classifier(model.name)
+            asked = decode_fields(parse_object(body), _infer)
+            check_unique(body)
+            frame = self._frame(asked, caller.organisation)
+            rung = model.rung(caller.organisation)
+            spending = Spending(frame, model.card, rung, self._desk.rates)
+            await passage.reserve(spending, frame.data)
+            with passage.hold():
+                exchange = passage.exchange = self._keeper.start(frame)
+                async with exchange:
+                    answer = await exchange.next()
+                await passage.progress()
+            if not isinstance(answer, Labels):
+                raise RuntimeError("the client let a wrong answer through")
+            said = _encode(self._answer(asked, answer))
+            await passage.answered("label", said)
+            await request.answer_bytes(said, 200, (JSON_TYPE,))
+
+    def _frame(self, asked: InferRequest, organisation: str) -> Classify:
         tensor = asked.inputs[0]
         self._check_tensor(tensor)
-        frame = Classify(
+        return Classify(
             id=self._keeper.next_id(),
-            tenant=key.organisation,
+            tenant=organisation,
             dtype="F32" if tensor.datatype == "FP32" else "U8",
             shape=tuple(tensor.shape),
             data=_pack(tensor),
-            scores=self._wants_scores(asked, key.organisation),
+            scores=self._wants_scores(asked, organisation),
         )
-
-        with Held(request.line):
-            async with self._keeper.start(frame) as exchange:
-                answer = await exchange.next()
-            if isinstance(answer, Labels):
-                await request.answer(self._answer(asked, answer))
 
     def _wants_scores(self, asked: InferRequest, tenant: str) -> bool:
         wanted = asked.outputs is not None and any(o.name == "scores" for o in asked.outputs)
@@ -183,6 +191,15 @@ class InferenceProtocol:
         if asked.id is not None:
             body["id"] = asked.id
         return body
+
+
+def _not_a_classifier(name: str) -> Refusal:
+    return Refusal(
+        "gateway.not_a_classifier",
+        f"The model `{name}` does not classify.",
+        action="Use /v1/chat/completions.",
+        status=404,
+    )
 
 
 def _tensor(name: str, datatype: str, rows: int, width: int, values: Any) -> dict[str, Any]:

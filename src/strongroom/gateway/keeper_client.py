@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Final, TypeVar, cast
 
@@ -35,6 +36,9 @@ from strongroom.gateway.refusals import Refusal
 
 _MOST_QUEUED: Final = 4096
 _MOST_REQUESTS: Final = 4096
+_END_SECONDS: Final = 0.5
+"""How long the end of a cancelled request is waited for: usually a step of the model."""
+
 _RETRY: Final = ((b"retry-after", b"10"),)
 _STATUS: Final = {
     "keeper.egress_exhausted": 429,
@@ -52,7 +56,10 @@ _A = TypeVar("_A", Generate, Classify)
 
 
 class Exchange:
-    """One request at the keeper. Use as an async context manager: leaving it early cancels."""
+    """One request at the keeper. Use as an async context manager: leaving it early cancels.
+
+    Once ``ended``, ``done`` is how it ended, unless ``refused`` or the keeper is gone.
+    """
 
     def __init__(self, client: KeeperClient, request: _Ask) -> None:
         self.request = request
@@ -60,6 +67,9 @@ class Exchange:
         self._client = client
         self._queue: asyncio.Queue[Answer | None] = asyncio.Queue(_MOST_QUEUED)
         self._failed = False
+        self._over: asyncio.Future[None] | None = None
+        self.done: Done | None = None
+        self.refused = False
         self._left = request.max_tokens if isinstance(request, Generate) else 0
 
     async def next(self) -> Tokens | Done | Labels:
@@ -84,10 +94,27 @@ class Exchange:
     async def __aexit__(self, *_: object) -> None:
         if not self.ended:
             self._client.cancel(self)
+            if isinstance(self.request, Generate):
+                await self._wait_for_end()
+
+    @property
+    def received(self) -> int:
+        """Tokens that the keeper has sent, those that nobody read any more included."""
+        asked = self.request.max_tokens if isinstance(self.request, Generate) else 0
+        return asked - self._left
+
+    async def _wait_for_end(self) -> None:
+        """What a cancelled request did cost is known when the keeper has ended it."""
+        self._over = asyncio.get_running_loop().create_future()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over, _END_SECONDS)
 
     def deliver(self, answer: Answer) -> bool:
         """Queue an answer; false when the reader is too slow."""
-        self.ended = not isinstance(answer, Tokens)
+        if not isinstance(answer, Tokens):
+            self.done = answer if isinstance(answer, Done) else None
+            self.refused = isinstance(answer, Refused)
+            self._end()
         if self._failed:
             return True
         try:
@@ -103,9 +130,15 @@ class Exchange:
 
     def fail(self) -> None:
         """The keeper is gone: wake the reader."""
-        self._failed = self.ended = True
+        self._failed = True
+        self._end()
         if not self._queue.full():
             self._queue.put_nowait(None)
+
+    def _end(self) -> None:
+        self.ended = True
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     def check(self, answer: Answer, card: ModelCard) -> None:
         """Refuse an answer that goes beyond the request: rule 4."""

@@ -1,55 +1,55 @@
 """The OpenAI-compatible routes.
 
-Every request to generate takes these steps, and no other way leads to the keeper:
-
-1. body: bounded in bytes and time;   2. key;   3. JSON;   4. closed schema and meaning;
-5. model name;   6. tokenise and count;   7. forward our own frame;   8. answer, built by us.
+Every request to generate takes the steps of ``pipeline``, and no other way leads to the keeper.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal
 
-from strongroom.gateway.admission import Admission
+import msgspec
+
 from strongroom.gateway.answers import Envelope, Scribe, usage
 from strongroom.gateway.generating import Generating, Piece
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
-from strongroom.gateway.line import Held
-from strongroom.gateway.refusals import Refusal
+from strongroom.gateway.pipeline.desk import Desk
+from strongroom.gateway.pipeline.passage import Passage
+from strongroom.gateway.pipeline.spending import Spending
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import Fields, check_unique, parse_object
 from strongroom.gateway.text_rules import TextPolicy
 
+_encode: Final = msgspec.json.Encoder().encode
 _Meaning = Callable[[Fields, int, TextPolicy], Generation]
 
 
 class OpenAIApi:
     """Handlers of ``/v1``."""
 
-    def __init__(self, admission: Admission, model: ServedModel, keeper: KeeperClient) -> None:
-        self._admission = admission
+    def __init__(self, desk: Desk, model: ServedModel, keeper: KeeperClient) -> None:
+        self._desk = desk
         self._model = model
         self._keeper = keeper
 
     async def chat(self, request: Request) -> None:
         """``POST /v1/chat/completions``."""
-        await self._generate(request, chat_generation, chat=True)
+        await self._generate(request, chat_generation, "chat")
 
     async def complete(self, request: Request) -> None:
         """``POST /v1/completions``."""
-        await self._generate(request, completion_generation, chat=False)
+        await self._generate(request, completion_generation, "completions")
 
     async def models(self, request: Request) -> None:
         """``GET /v1/models``."""
-        self._admission.identify(request)
+        self._desk.identify(request).require("models")
         await request.answer({"object": "list", "data": [self._entry()]})
 
     async def model(self, request: Request, name: str) -> None:
         """``GET /v1/models/{id}``."""
-        self._admission.identify(request)
+        self._desk.identify(request).require("models")
         self._model.require(name)
         await request.answer(self._entry())
 
@@ -61,85 +61,108 @@ class OpenAIApi:
             "owned_by": "strongroom",
         }
 
-    async def _generate(self, request: Request, meaning: _Meaning, *, chat: bool) -> None:
-        key, body = await self._admission.admit(request)  # steps 1 and 2
-        fields = parse_object(body)  # step 3
-        most = self._model.most_scores(key.organisation)
-        generation = meaning(fields, most, self._model.text)  # step 4
-        self._model.require(generation.model)  # step 5
-        ids = await self._model.tokens(generation)  # step 6
-        check_unique(body)  # the dearest look at a long text: after its length was judged
-        frame = self._model.frame(self._keeper.next_id(), key.organisation, generation, ids)
-        envelope = Envelope(chat=chat, model=self._model.name, stream=generation.stream)
-        answer = _Answer(request, generation, envelope, len(ids), chat=chat)
+    async def _generate(
+        self, request: Request, meaning: _Meaning, route: Literal["chat", "completions"]
+    ) -> None:
+        model = self._model
+        async with self._desk.passage(request, route) as passage:
+            caller, body = await passage.admit()  # steps 2 to 5
+            fields = parse_object(body)  # step 6
+            most = model.most_scores(caller.organisation)
+            generation = meaning(fields, most, model.text)  # step 7
+            model.require(generation.model)
+            ids = await model.tokens(generation)  # step 8
+            check_unique(body)  # the dearest look at a long text: after its length was judged
+            frame = model.frame(self._keeper.next_id(), caller.organisation, generation, ids)
+            rung = model.rung(caller.organisation)
+            spending = Spending(frame, model.card, rung, self._desk.rates)
+            await passage.reserve(spending, _asked(generation))  # steps 9 and 10
+            envelope = Envelope(chat=route == "chat", model=model.name, stream=generation.stream)
+            answer = _Answer(passage, request, generation, envelope, len(ids), route == "chat")
+            scribe = Scribe(model.tokenizer, generation.shown)
+            with passage.hold():
+                exchange = passage.exchange = self._keeper.start(frame)  # step 11
+                async with exchange:
+                    generating = Generating(exchange, model.tokenizer, generation.stops)
+                    await answer.write(generating, scribe)  # step 12
+            await passage.answered(generating.outcome, answer.text.encode())  # step 13
+            await answer.finish()
 
-        with Held(request.line):
-            async with self._keeper.start(frame) as exchange:  # step 7
-                tokenizer = self._model.tokenizer
-                generating = Generating(exchange, tokenizer, generation.stops)
-                await answer.write(generating, Scribe(tokenizer, generation.shown))  # step 8
+
+def _asked(generation: Generation) -> bytes:
+    """What was asked, for the digest in the record: a list of [role, text], or the prompt."""
+    if generation.messages:
+        return _encode([(message.role, message.content) for message in generation.messages])
+    return generation.prompt.encode()
 
 
 class _Answer:
-    """Writes one answer, whole or as a stream."""
+    """Writes one answer, whole or as a stream; ``text`` is what was said."""
 
     def __init__(
         self,
+        passage: Passage,
         request: Request,
         generation: Generation,
         envelope: Envelope,
         prompt_tokens: int,
-        *,
         chat: bool,
     ) -> None:
+        self.text = ""
+        self._passage = passage
         self._request = request
         self._generation = generation
         self._envelope = envelope
         self._prompt_tokens = prompt_tokens
         self._chat = chat
+        self._whole: dict[str, Any] = {}
 
     async def write(self, generating: Generating, scribe: Scribe) -> None:
+        """Everything but the end, which must wait for the record."""
         if self._generation.stream:
             await self._stream(generating, scribe)
         else:
-            await self._whole(generating, scribe)
+            await self._gather(generating, scribe)
 
-    async def _whole(self, generating: Generating, scribe: Scribe) -> None:
-        pieces = [piece async for piece in generating.pieces()]
-        text = "".join(piece.text for piece in pieces)
+    async def finish(self) -> None:
+        """The end."""
+        if self._generation.stream:
+            await self._request.end_events()
+        else:
+            await self._request.answer(self._whole)
+
+    async def _gather(self, generating: Generating, scribe: Scribe) -> None:
+        pieces = []
+        async for piece in generating.pieces():
+            pieces.append(piece)
+            await self._passage.progress()
+        self.text = "".join(piece.text for piece in pieces)
         counts = usage(self._prompt_tokens, generating.completion_tokens)
         scores = self._scores(scribe, pieces)
-        reason = generating.finish_reason
-        await self._request.answer(self._envelope.whole(text, reason, scores, counts))
+        self._whole = self._envelope.whole(self.text, generating.finish_reason, scores, counts)
 
     async def _stream(self, generating: Generating, scribe: Scribe) -> None:
         request, envelope = self._request, self._envelope
         with_usage = self._generation.include_usage
-        started = False
-        try:
-            async for piece in generating.pieces():
-                if not started:  # only now: until the first piece, a refusal has a status
-                    await self._start()
-                    started = True
-                if piece.text or piece.scores:
-                    scores = self._scores(scribe, [piece])
-                    await request.event(
-                        envelope.chunk(piece.text, logprobs=scores, with_usage=with_usage)
-                    )
-        except Refusal as refusal:
-            if not started:
-                raise
-            await request.event(refusal.openai())
-            await request.end_events()
-            return
-        if not started:
+        said: list[str] = []
+        async for piece in generating.pieces():
+            if not said:  # only now: until the first piece, a refusal has a status
+                await self._start()
+            said.append(piece.text)
+            await self._passage.progress()
+            if piece.text or piece.scores:
+                scores = self._scores(scribe, [piece])
+                await request.event(
+                    envelope.chunk(piece.text, logprobs=scores, with_usage=with_usage)
+                )
+        if not said:
             await self._start()
+        self.text = "".join(said)
         reason = generating.finish_reason
         await request.event(envelope.chunk(None, reason=reason, with_usage=with_usage))
         if with_usage:
             counts = usage(self._prompt_tokens, generating.completion_tokens)
             await request.event(envelope.counts(counts))
-        await request.end_events()
 
     async def _start(self) -> None:
         await self._request.start_events()

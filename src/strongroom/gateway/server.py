@@ -1,24 +1,27 @@
 """A gateway from its configuration to its end.
 
-1. Read the pepper, open the store.
-2. Take over the socket; wait for the keeper's greeting; prove tokenizer and template.
-3. Listen; say so on ``ready_fd``.
-4. Serve until SIGTERM (finish what is under way, exit 0) or until the keeper is gone (answer 503
-   to what is under way, exit with the error's code).
+1. Read the pepper and the log key, open the store.
+2. Verify and lock the log; bring the counters to what it says.
+3. Take over the socket; wait for the keeper's greeting; prove tokenizer and template.
+4. Listen; say so on ``ready_fd``.
+5. Serve until SIGTERM (finish what is under way, exit 0), until the keeper is gone (answer 503 to
+   what is under way, exit with the error's code) or until the log cannot be written (the same).
+   Whatever the reason, each request that had an intent gets its final record.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 import uvicorn
 
-from strongroom.boundary.frames import Hello
+from strongroom.boundary.frames import Hello, ModelCard
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.admission import Admission
 from strongroom.gateway.api_keys import Authenticator
@@ -26,39 +29,75 @@ from strongroom.gateway.app import Gateway
 from strongroom.gateway.config import GatewayConfig, read_pepper
 from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.operator_listener import TimedRecord, observing, watched
+from strongroom.gateway.pipeline.desk import Desk
+from strongroom.gateway.pipeline.recovery import recover
+from strongroom.gateway.pipeline.switching import Switching
 from strongroom.gateway.served_model import ServedModel
+from strongroom.gateway.tls import tls_context
+from strongroom.ledger.log_key import LogKey
+from strongroom.ledger.opening import open_log
 from strongroom.process import inherited_socket
+from strongroom.store.counters.memory import MemoryCounters
 from strongroom.store.sqlite import SqliteStore
 
-_DRAIN_SECONDS = 10
+_DRAIN_SECONDS = 6
 
 
 async def serve(config: GatewayConfig) -> None:
     """Run a gateway to its end.
 
     Raises:
-        StrongroomError: it cannot start, or the keeper is gone (``gateway.keeper_gone``,
-            ``gateway.keeper_violation`` or what was wrong with the stream).
+        StrongroomError: it cannot start, the keeper is gone (``gateway.keeper_gone``,
+            ``gateway.keeper_violation`` or what was wrong with the stream), or the log cannot be
+            written (``ledger.write_failed``).
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         pepper = read_pepper(Path(config.pepper))  # (1)
+        log_key = LogKey.load(Path(config.log_key))
         store = stack.enter_context(SqliteStore(Path(config.database)))
-        keeper, hello = await KeeperClient.connect(  # (2)
+        log = stack.enter_context(open_log(Path(config.state), config.log_name, log_key))  # (2)
+        counters = MemoryCounters()
+        stack.push_async_callback(counters.close)
+        await recover(log, counters)
+        keeper, hello = await KeeperClient.connect(  # (3)
             inherited_socket(config.boundary_fd, "boundary_fd")
         )
         stack.callback(keeper.close)
         model = ServedModel(config.model_name, hello.card, config.text)
-        admission = Admission(
-            Authenticator(store, pepper), config.max_body_bytes, config.body_seconds
+        observer = stack.enter_context(observing(config.watching, model.name))
+        switching = Switching(store.changes, store.switches, config.model_name)
+        desk = Desk(
+            bounds=config,
+            callers=Admission(Authenticator(store, pepper)),
+            counters=counters,
+            switching=switching,
+            record=TimedRecord(log, observer),
+            digest=log_key.digest,
+            observer=observer,
+            model=(model.name, hello.card.manifest_digest, rungs_digest(hello.card)),
+            rates=config.compute,
         )
-        listener = stack.enter_context(_listen(config.host, config.port))  # (3)
-        server = uvicorn.Server(_uvicorn(config, Gateway(admission, model, keeper)))
-        watch = asyncio.ensure_future(_stop_without_keeper(server, keeper))
-        _announce(config, hello, listener)
+        listener = stack.enter_context(_listen(config.host, config.port))  # (4)
+        operators = stack.enter_context(_listen(config.watching.host, config.watching.port))
+        await stack.enter_async_context(
+            watched(config.watching, observer, model.name, (keeper, hello), operators)
+        )
+        server = uvicorn.Server(_uvicorn(config, Gateway(desk, model, keeper)))
+        desk.on_failure = lambda: setattr(server, "should_exit", True)
+        tasks = [
+            asyncio.ensure_future(_stop_without_keeper(server, keeper)),
+            asyncio.ensure_future(switching.watch()),
+        ]
+        _announce(config, hello, listener, operators)
         try:
-            await server.serve(sockets=[listener])  # (4)
+            await server.serve(sockets=[listener])  # (5)
         finally:
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
+            await desk.close()
+        if desk.failure is not None:
+            raise desk.failure
         if keeper.error is not None:
             raise keeper.error
 
@@ -68,8 +107,13 @@ async def _stop_without_keeper(server: uvicorn.Server, keeper: KeeperClient) -> 
     server.should_exit = True
 
 
+def rungs_digest(card: ModelCard) -> str:
+    """SHA-256 of the disclosure policy in force: organisation to rung, as canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(card.rungs, order="sorted")).hexdigest()
+
+
 def _uvicorn(config: GatewayConfig, app: Gateway) -> uvicorn.Config:
-    return uvicorn.Config(
+    made = uvicorn.Config(
         app,
         http=bounded_protocol(config.max_head_bytes, config.head_seconds),
         ws="none",
@@ -82,6 +126,9 @@ def _uvicorn(config: GatewayConfig, app: Gateway) -> uvicorn.Config:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+    made.load()
+    made.ssl = None if config.tls is None else tls_context(config.tls)
+    return made
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -102,13 +149,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(config: GatewayConfig, hello: Hello, listener: socket.socket) -> None:
+def _announce(
+    config: GatewayConfig, hello: Hello, listener: socket.socket, operators: socket.socket
+) -> None:
     """One line for the supervisor: where we listen, and what the keeper said of itself."""
-    port = listener.getsockname()[1]
-    shown = f"[{config.host}]" if ":" in config.host else config.host
+    scheme = "https" if config.tls else "http"
     said = {
         "ready": True,
-        "url": f"http://{shown}:{port}",
+        "url": f"{scheme}://{_address(config.host, listener)}",
+        "operators": f"http://{_address(config.watching.host, operators)}",
         "kind": hello.card.kind,
         "rungs": hello.card.rungs,
         "walls": hello.walls,
@@ -123,3 +172,8 @@ def _announce(config: GatewayConfig, hello: Hello, listener: socket.socket) -> N
             f"Descriptor {config.ready_fd} cannot be written: {error.strerror}.",
             action="Hand down the writing end of a pipe as ready_fd.",
         ) from None
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

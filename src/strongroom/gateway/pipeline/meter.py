@@ -1,0 +1,76 @@
+"""Steps 5 and 9 of a request, and what becomes of the reservations.
+
+A request is reserved in two parts, because one of them must come before anything is parsed:
+
+- on entering, itself: one request, spaced by GCRA, and one place among the concurrent. Whoever
+  sends rubbish pays it as well;
+- once it is known what it may cost at most, the rest.
+
+Both are ended together, so that a place among the concurrent is kept until the last record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from strongroom.gateway.identity import Caller
+from strongroom.gateway.pipeline.ratelimit import denial, headers
+from strongroom.store.counters.interface import Counters
+from strongroom.store.limits import Cost, Denied, Subject
+
+ITSELF: Final = Cost(requests=1)
+
+Told = list[tuple[bytes, bytes]]
+
+
+def parts(request_id: str) -> tuple[str, str]:
+    """The ids of both reservations of a request."""
+    return f"{request_id}:1", f"{request_id}:2"
+
+
+class Meter:
+    """The reservations of one request."""
+
+    __slots__ = ("_counters", "_held", "_ids", "_subjects", "_told_before")
+
+    def __init__(self, counters: Counters, request_id: str) -> None:
+        self._counters = counters
+        self._ids = parts(request_id)
+        self._held: list[str] = []
+        self._subjects: Sequence[Subject] = ()
+        self._told_before = 0
+
+    async def enter(self, caller: Caller, told: Told) -> None:
+        """Step 5. ``told`` gets the headers that say how the limits stand.
+
+        Raises:
+            Refusal: 429, which limit; or 503.
+        """
+        self._subjects = caller.subjects
+        self._told_before = len(told)
+        await self._reserve(self._ids[0], ITSELF, told)
+
+    async def reserve(self, worst: Cost, told: Told) -> None:
+        """Step 9, for what ``enter`` has not taken; raises as ``enter``."""
+        del told[self._told_before :]
+        await self._reserve(self._ids[1], worst._replace(requests=0), told)
+
+    async def settle(self, cost: Cost) -> None:
+        """``cost`` is what the request has cost so far."""
+        await self._counters.settle(self._ids[1], cost._replace(requests=0), final=False)
+
+    async def close(self, cost: Cost) -> None:
+        """End what is held: the request itself is spent, and ``cost`` of the rest."""
+        for held, actual in zip(self._held, (ITSELF, cost._replace(requests=0)), strict=False):
+            await self._counters.settle(held, actual, final=True)
+        self._held.clear()
+
+    async def _reserve(self, name: str, worst: Cost, told: Told) -> None:
+        if not self._subjects:
+            return
+        found = await self._counters.reserve(name, self._subjects, worst)
+        told += headers(found.standings)
+        if isinstance(found, Denied):
+            raise denial(found)
+        self._held.append(name)
