@@ -37,16 +37,26 @@ Entry = tuple[int, Sequence[int]]
 
 
 class Window:
-    """What was spent in the last minute or day, by slots that were not empty."""
+    """What was spent in the last minute or day, by slots that were not empty.
 
-    __slots__ = ("entries", "slot_us", "slots", "spent")
+    ``newest`` is the latest slot that was charged. A window taken from elsewhere may come without
+    its entries, which only ``advance``, ``add`` and ``wait_us`` need.
+    """
 
-    def __init__(self, which: int, entries: Iterable[Entry] = ()) -> None:
+    __slots__ = ("entries", "newest", "slot_us", "slots", "spent")
+
+    def __init__(
+        self,
+        which: int,
+        entries: Iterable[Entry] = (),
+        spent: Sequence[int] = NOTHING,
+        newest: int = 0,
+    ) -> None:
         self.slot_us = SLOT_US[which]
         self.slots = SLOTS[which]
         self.entries = deque((slot, list(amounts)) for slot, amounts in entries)
-        self.spent = [sum(column) for column in zip(*(e[1] for e in self.entries), strict=True)]
-        self.spent = self.spent or [0] * len(RESOURCES)
+        self.spent = list(spent)
+        self.newest = newest
 
     def advance(self, now: int) -> None:
         """Forget the slots that no window ending at ``now`` can touch."""
@@ -60,6 +70,7 @@ class Window:
         slot = now // self.slot_us
         if not self.entries or self.entries[-1][0] != slot:
             self.entries.append((slot, [0] * len(RESOURCES)))
+        self.newest = slot
         newest = self.entries[-1][1]
         for resource, amount in enumerate(cost):
             newest[resource] += amount
@@ -75,7 +86,7 @@ class Window:
 
     def reset_us(self, now: int) -> int:
         """Microseconds until the window is empty."""
-        return (self.entries[-1][0] + self.slots) * self.slot_us - now if self.entries else 0
+        return (self.newest + self.slots) * self.slot_us - now if any(self.spent) else 0
 
 
 class Account:
