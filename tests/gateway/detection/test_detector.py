@@ -66,7 +66,22 @@ def test_one_grid_over_many_accounts_speaks_though_no_account_is_seen_enough() -
     for number in range(800):
         signals += found.observe(f"o{number % 100}", "k", next(prompts), float(number))
     assert {s.kind for s in signals} == {"spread", "spread_grid"}
-    assert all(len(s.subjects) > 20 for s in signals)
+    assert {s.kind for s in signals if len(s.subjects) > 24} >= {"spread"}
+    assert all(len(s.subjects) >= 4 for s in signals)
+
+
+def test_counts_fade_and_a_shared_template_is_forgotten() -> None:
+    generator = random.Random(12)
+    prompts = grid(generator)
+    found = Detector(Thresholds(window=1000), secret=SECRET)
+    for number in range(1200):
+        found.observe(f"o{number % 60}", "k", next(prompts), number / 10)
+    shared = found._clusters
+    before = max(cluster.spread for cluster in shared._clusters.values())
+    for number, start in enumerate((600.0, 1200.0, 1800.0, 2400.0)):
+        found.observe("o1", "k", next(prompts), start + number)
+    after = max(len(c.faithful(shared.prompts)) for c in shared._clusters.values() if c.era == 5)
+    assert (before, after) == (60, 0)
 
 
 def test_what_every_prompt_of_a_model_holds_joins_nobody() -> None:

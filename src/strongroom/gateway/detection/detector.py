@@ -86,7 +86,7 @@ class Detector:
         self._active: deque[Signal] = deque(maxlen=_SHOWN)
         self._counts = dict.fromkeys(KINDS, 0)
         self._queries = self._numbers = 0
-        self._forgotten_at = -1.0
+        self._aged_at = float("-inf")
         self._now = 0.0
 
     def observe(
@@ -102,9 +102,9 @@ class Detector:
         """
         self._queries += 1
         self._now = now
-        if now - self._forgotten_at > self._thresholds.window:
-            self._clusters.forget(now - self._thresholds.window)
-            self._forgotten_at = now
+        if now - self._aged_at > self._thresholds.window / 2:
+            self._clusters.age()
+            self._aged_at = now
         own = self._organisation(organisation, now)
         if len(own.keys) < _MOST_KEYS:
             own.keys.add(key_id)
@@ -200,8 +200,10 @@ class Detector:
         ]
         if not found:
             return ()
+        members = cluster.faithful(self._clusters.prompts)
+        if not members:
+            return ()
         cluster.spoken.update(kind for kind, _ in found)
-        members = cluster.busiest()
         raised = [
             self._raise(kind, members, score, cluster.since, cluster.total) for kind, score in found
         ]

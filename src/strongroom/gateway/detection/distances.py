@@ -22,6 +22,7 @@ _WINDOW: Final = 128
 _EVERY: Final = 16
 _SMALLEST: Final = 64
 _OUTLIERS: Final = 3.0
+_SAME: Final = 1e-6
 
 
 class Distances:
@@ -45,8 +46,11 @@ class Distances:
             apart = self._squares - 2 * (self._inputs @ row)
             apart[self._classes != label] = np.inf
             nearest = float(apart.min())
+            nearest += float(square)
+            if nearest < _SAME * float(square):
+                continue  # the same input again: a call repeated after a failure
             if nearest < np.inf:
-                self._found[self.count % _WINDOW] = max(0.0, nearest + float(square)) ** 0.5
+                self._found[self.count % _WINDOW] = nearest**0.5
                 self.count += 1
                 if self.count % _EVERY == 0 and self.count >= _SMALLEST:
                     self.score = departure(self._found[: min(self.count, _WINDOW)])

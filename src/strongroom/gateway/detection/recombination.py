@@ -22,7 +22,7 @@ LEAST_JUDGED: Final = 64
 
 _BLOCK: Final = 64
 _KEPT_BLOCKS: Final = 4
-_MOST_NEW: Final = 1
+_MOST_NEW: Final = 2
 _SMOOTH: Final = 1 / 64
 _LAST: Final = 255
 
