@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import httpx2
 import openai
 import pytest
 
@@ -22,6 +24,7 @@ from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import look
 from strongroom.ledger.reading import records
 from tests.cli.conftest import COMMAND, Made, Runs, command
+from tests.gateway.test_tls import certificate
 
 pytestmark = pytest.mark.slow
 
@@ -308,3 +311,17 @@ def test_people_see_the_network_warning(made: Made) -> None:
     assert "terminates TLS" in done.stderr
     assert "code: gateway.cannot_listen" in done.stderr
     assert (done.returncode, done.stdout) == (5, "")
+
+
+def test_tls_needs_both_files(made: Made) -> None:
+    with served(made, "--tls-cert", str(made.home / "strongroom.toml")) as server:
+        assert server.error()["error"] == "cli.tls_incomplete"
+        assert server.end() == 5
+
+
+def test_it_speaks_tls(made: Made, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "door")
+    with served(made, "--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        url = server.ready()["url"].replace("127.0.0.1", "localhost")
+        context = ssl.create_default_context(cafile=str(cert))
+        assert httpx2.get(f"{url}/readyz", verify=context).json()["ready"] is True

@@ -16,17 +16,20 @@ import click
 
 from strongroom.cli import output
 from strongroom.cli.call import Call, passphrase_option, shared_options
-from strongroom.errors import EnvironmentLacks
+from strongroom.errors import ConfigurationRefused, EnvironmentLacks
 
 if TYPE_CHECKING:
     from strongroom.artifact.manifest import Manifest
     from strongroom.cli.children import Child, Wires
     from strongroom.cli.home import Home
     from strongroom.cli.settings import Serving
+    from strongroom.gateway.config import GatewayConfig, Tls
+    from strongroom.gateway.watching import Watching
     from strongroom.keeper.config import KeeperConfig
     from strongroom.release.config import ReleaseConfig
 
 _INTERRUPTED = 130
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command("serve")
@@ -44,6 +47,11 @@ _INTERRUPTED = 130
 @click.option(
     "--context-length", type=click.IntRange(0, 131_072), help="Longest conversation, in tokens."
 )
+@click.option("--tls-cert", metavar="FILE", type=_FILE, help="Certificate chain: speak TLS.")
+@click.option("--tls-key", metavar="FILE", type=_FILE, help="Its private key.")
+@click.option(
+    "--client-ca", metavar="FILE", type=_FILE, help="Let in only who has a certificate of these."
+)
 @passphrase_option
 @shared_options
 @click.pass_obj
@@ -55,6 +63,9 @@ def command(
     profile: str | None,
     max_streams: int | None,
     context_length: int | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    client_ca: str | None,
     passphrase_file: Path | None,
 ) -> int:
     """Serve a sealed model through an OpenAI-compatible door.
@@ -75,12 +86,15 @@ def command(
         "profile": profile,
         "max_streams": max_streams,
         "context_length": context_length,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "client_ca": client_ca,
     }
     serving = _with(home.settings.serving, chosen)
     manifest = read_manifest(sealed, home.trust)  # refuse now what could never be served
     home.releases.check(manifest)
     secret = passphrase.for_home(home, passphrase_file)
-    _warn(serving.host)
+    _warn(serving)
     os.umask(0o077)
     plan = Plan(home, sealed.absolute(), manifest, serving)
     return _run(call, plan, secret)
@@ -104,6 +118,14 @@ class Plan:
     def model_name(self) -> str:
         """What callers call the model: its id, as one path segment."""
         return self.manifest.model_id.replace("/", "-")
+
+    @property
+    def watching(self) -> Watching:
+        """Where operators look; a free port where the callers' is a free one, too."""
+        import msgspec
+
+        watching = self.home.settings.watching
+        return watching if self.serving.port else msgspec.structs.replace(watching, port=0)
 
     def release_config(self, wires: Wires, passphrase_fd: int | None) -> ReleaseConfig:
         """For key release: only this very manifest's key may leave."""
@@ -151,26 +173,52 @@ class Plan:
             context_length=self.serving.context_length,
         )
 
+    def gateway_config(self, wires: Wires) -> GatewayConfig:
+        """For the gateway: where it listens, whom it knows, where it records."""
+        from strongroom.gateway.config import GatewayConfig
+
+        settings = self.home.settings
+        return GatewayConfig(
+            host=self.serving.host,
+            port=self.serving.port,
+            boundary_fd=wires.gateway.fileno(),
+            ready_fd=wires.ready_write,
+            database=str(self.home.database),
+            pepper=str(self.home.keys / "pepper"),
+            log_key=str(self.home.log_key),
+            state=str(self.home.state),
+            model_name=self.model_name,
+            replica=self.serving.replica,
+            compute=settings.compute,
+            tls=self._tls(),
+            text=settings.text,
+            pacing=settings.pacing,
+            watching=self.watching,
+        )
+
+    def _tls(self) -> Tls | None:
+        from strongroom.gateway.config import Tls
+
+        serving = self.serving
+        if not (serving.tls_cert or serving.tls_key or serving.client_ca):
+            return None
+        if not (serving.tls_cert and serving.tls_key):
+            raise ConfigurationRefused(
+                "cli.tls_incomplete",
+                "TLS needs both a certificate and its key.",
+                action="Give --tls-cert and --tls-key, or set tls_cert and tls_key.",
+            )
+        ca = str(self.home.path / serving.client_ca) if serving.client_ca else None
+        cert, key = (str(self.home.path / name) for name in (serving.tls_cert, serving.tls_key))
+        return Tls(cert, key, ca)
+
 
 def start_children(plan: Plan, wires: Wires, secret: bytes | None) -> list[Child]:
     """Start all three; they wait for one another through their sockets."""
     from strongroom.cli import child, children
-    from strongroom.gateway.config import GatewayConfig
     from strongroom.release.config import AwsKmsUnlocker
 
-    gateway = GatewayConfig(
-        host=plan.serving.host,
-        port=plan.serving.port,
-        boundary_fd=wires.gateway.fileno(),
-        ready_fd=wires.ready_write,
-        database=str(plan.home.database),
-        pepper=str(plan.home.keys / "pepper"),
-        log_key=str(plan.home.log_key),
-        state=str(plan.home.state),
-        model_name=plan.model_name,
-        text=plan.home.settings.text,
-        pacing=plan.home.settings.pacing,
-    )
+    gateway = plan.gateway_config(wires)
     asks_aws = any(isinstance(each, AwsKmsUnlocker) for each in plan.home.unlockers())
     with ExitStack() as stack:
         secret_fd = None if secret is None else children.pipe_with(secret, stack)
@@ -233,6 +281,7 @@ def _tell(call: Call, plan: Plan, said: dict[str, Any]) -> None:
     answer = {
         "ready": True,
         "url": said["url"],
+        "operators": said["operators"],
         "model": plan.model_name,
         "release": plan.manifest.release,
         "digest": plan.manifest.digest,
@@ -251,6 +300,7 @@ def _tell(call: Call, plan: Plan, said: dict[str, Any]) -> None:
         {
             "serving": f"{plan.model_name}, release {plan.manifest.release}",
             "address": f"{said['url']}/v1",
+            "metrics": f"{said['operators']}/metrics",
             "callers get": ", ".join(f"{who}: {rung}" for who, rung in answer["rungs"].items()),
             "walls on": ", ".join(on) or "none",
             "walls off": "; ".join(off) or "none",
@@ -284,11 +334,11 @@ def _with(serving: Serving, chosen: Mapping[str, object]) -> Serving:
     return msgspec.structs.replace(serving, **given)
 
 
-def _warn(host: str) -> None:
-    if not _is_loopback(host):
+def _warn(serving: Serving) -> None:
+    if not (_is_loopback(serving.host) or serving.tls_cert):
         output.note(
-            f"Warning: {host} can be reached from the network and the gateway speaks plain HTTP. "
-            "Put a proxy that terminates TLS in front of it."
+            f"Warning: {serving.host} can be reached from the network and the gateway speaks plain "
+            "HTTP. Give --tls-cert and --tls-key, or put a proxy that terminates TLS in front."
         )
     if os.geteuid() == 0:
         output.note(

@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.config import Replica
 from strongroom.gateway.pacing import Pacing
+from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.watching import Watching
 from strongroom.keeper.config import EgressBudget
@@ -42,6 +44,10 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
     context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
     lease_hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    tls_cert: str = ""
+    tls_key: str = ""
+    client_ca: str = ""
+    replica: Replica = ""
 
 
 def _deployment() -> EgressBudget:
@@ -57,6 +63,13 @@ class Egress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     deployment: EgressBudget = msgspec.field(default_factory=_deployment)
     tenant: EgressBudget = msgspec.field(default_factory=_tenant)
+
+
+class Stores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where organisations and keys, and what they have spent, are kept. Empty: in this home."""
+
+    identity: Annotated[str, Meta(max_length=4096, pattern=r"^$|^postgres(ql)?://")] = ""
+    counters: Annotated[str, Meta(max_length=4096, pattern=r"^$|^(rediss?|unix)://")] = ""
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,9 +89,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealing: Sealing = Sealing()
     serving: Serving = Serving()
     egress: Egress = msgspec.field(default_factory=Egress)
+    compute: ComputeRates = ComputeRates()
     text: TextPolicy = TextPolicy()
     watching: Watching = Watching()
     console: Console = Console()
+    stores: Stores = Stores()
     pacing: Pacing = Pacing()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 

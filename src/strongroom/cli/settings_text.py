@@ -22,6 +22,10 @@ threads = 0                       # processor threads of the model; 0 is one for
 max_streams = 16                  # answers generated at the same time
 context_length = 0                # longest conversation in tokens; 0 is the model's, at most 2048
 lease_hours = 24                  # a released key may be used so long, then serving stops
+tls_cert = ""                     # PEM files: with a certificate and its key the door speaks TLS
+tls_key = ""
+client_ca = ""                    # with authorities, only who has a certificate of theirs gets in
+replica = ""                      # name of this gateway where several share a store: its own log
 
 # Most bits that answers may carry out, in any hour and any day. A token of a language model is
 # charged up to about 16 bits. A lower ceiling sealed with a model counts first. `strongroom doctor`
@@ -33,6 +37,11 @@ bits_per_day = 20_000_000
 [egress.tenant]                   # the answers to any one organisation
 bits_per_hour = 1_000_000
 bits_per_day = 5_000_000
+
+# How compute is reckoned, for limits in milliseconds of compute: by counts, not by a clock.
+[compute]
+input_us = 1_000                  # microseconds of a token read, or of a row classified
+output_us = 20_000                # microseconds of a token generated
 
 # What callers' text may hold: "refuse" it, "strip" the characters, or "allow" them.
 [text]
@@ -49,7 +58,7 @@ pad_bytes = 512                   # sizes are multiples of it; 0 does not pad
 
 # What operators look at, apart from the door of the callers: metrics, state (docs/operations.md).
 [watching]
-host = "127.0.0.1"                # asks for no key: only operators and their monitoring may reach it
+host = "127.0.0.1"                # it asks for no key: only operators and monitoring may reach it
 port = 8081                       # 0 takes a free one, as it does when serving's port is 0
 names = []                        # host names that it answers to, besides addresses and localhost
 log_level = "info"                # "debug", "info", "warning" or "error"

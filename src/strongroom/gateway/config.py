@@ -21,6 +21,7 @@ GATEWAY_LOG = "gateway"
 """Name of the log of a gateway that is no replica."""
 
 _Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+Replica = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9\-]*$")]
 _Descriptor = Annotated[int, Meta(ge=3)]
 
 
@@ -59,7 +60,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
-    replica: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9\-]*$")] = ""
+    replica: Replica = ""
     compute: ComputeRates = ComputeRates()
     tls: Tls | None = None
     text: TextPolicy = TextPolicy()
