@@ -94,6 +94,9 @@ def test_an_older_checkpoint_is_continued(strongroom: Runs, home: Path, tmp_path
         log.write(switched())
     said = strongroom("log", "consistency", older, "--home", home, "--json")
     assert (said.json["old_size"], said.json["size"]) == (300, 301)
+    body = strongroom("log", "consistency", older, "--home", home).out
+    assert body.startswith("old 300\n")
+    assert body.endswith("\n\n" + (folder / "checkpoint").read_text())
     assert (
         strongroom("log", "verify", "--home", home, "--log", "gateway", "--older", older).code == 0
     )

@@ -2,7 +2,7 @@
 
 - ``main``: the entry; finds a verb's file when it is asked for, turns errors into exit codes.
 - verbs: ``init``, ``seal``, ``inspect``, ``verify``, ``rewrap``, ``serve``, ``key``,
-  ``recipient``, ``doctor``. Each imports what is heavy inside its functions.
+  ``recipient``, ``log``, ``doctor``. Each imports what is heavy inside its functions.
 - ``call``, ``output``: options that all verbs share; what goes to which stream.
 - ``home``, ``settings``, ``settings_text``: the folder with keys, trust, state and configuration.
 - ``passphrase``, ``signing_key_file``, ``unlocking``, ``recipient_spec``: keys, for the verbs.

@@ -186,20 +186,23 @@ def check(call: Call, file: Path, key_file: Path) -> None:
 def consistency(
     call: Call, older: Path, path: Path | None, key_file: Path | None, name: str | None
 ) -> None:
-    """Prove that the log continues the checkpoint in OLDER, and print the proof."""
+    """Prove that the log continues the checkpoint in OLDER.
+
+    Standard output is the proof with the new checkpoint, as a witness takes it (`add-checkpoint` of
+    c2sp.org/tlog-witness).
+    """
     from strongroom.ledger import proving
 
     target = _target(call, path, key_file, name)
     old = _checkpoint(older, target.key)
-    new, proof = proving.prove_consistency(target.folder, target.key, old)
-    hashes = [base64.b64encode(value).decode() for value in proof]
+    growth = proving.prove_consistency(target.folder, target.key, old)
     if call.json:
-        answer = {"ok": True, "old_size": old.size, "proof": hashes, **_checkpoint_facts(new)}
-        output.print_json(answer)
+        answer = {"ok": True, "old_size": old.size, "proof": growth.encode()}
+        output.print_json({**answer, **_checkpoint_facts(growth.new)})
         return
+    new = growth.new
     output.note(f"Good: {new.origin}, {new.size} records, continues the {old.size} seen earlier.")
-    for line in hashes:
-        click.echo(line)
+    click.echo(growth.encode(), nl=False)
 
 
 @command.command("tail")

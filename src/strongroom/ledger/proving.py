@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import dataclass
+
 from strongroom.ledger import tiles
 from strongroom.ledger.checkpoint import Checkpoint, parse_signed
 from strongroom.ledger.folder import LogFolder
@@ -34,17 +37,32 @@ def prove(folder: LogFolder, key: VerifierKey, index: int) -> tuple[Proof, bytes
     return proof, bundle[place]
 
 
-def prove_consistency(
-    folder: LogFolder, key: VerifierKey, old: Checkpoint
-) -> tuple[Checkpoint, list[bytes]]:
-    """The published checkpoint, and the proof that it continues ``old``; it holds.
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """That ``new`` continues a checkpoint over ``old_size`` records."""
+
+    old_size: int
+    hashes: tuple[bytes, ...]
+    new: Checkpoint
+    signed: bytes
+
+    def encode(self) -> str:
+        """What a witness takes as ``add-checkpoint`` (c2sp.org/tlog-witness)."""
+        lines = [f"old {self.old_size}"]
+        lines += [base64.b64encode(value).decode() for value in self.hashes]
+        return "\n".join(lines) + "\n\n" + self.signed.decode()
+
+
+def prove_consistency(folder: LogFolder, key: VerifierKey, old: Checkpoint) -> Growth:
+    """The proof that the published checkpoint continues ``old``; it holds.
 
     Raises:
         ConfigurationRefused: ``ledger.no_log``.
         LedgerRefused: ``ledger.truncated``, ``ledger.forked``, ``ledger.other_log`` or a code of
             ``checkpoint.parse_signed``.
     """
-    new = parse_signed(folder.checkpoint(), key, folder)
+    signed = folder.checkpoint()
+    new = parse_signed(signed, key, folder)
     if new.origin != old.origin:
         raise refuse("ledger.other_log", origin=ascii(new.origin)[1:-1], expected=old.origin)
     if old.size > new.size:
@@ -52,4 +70,4 @@ def prove_consistency(
     proof = consistency_proof(old.size, new.size, tiles.nodes(new.size, folder.tile))
     if not consistency_holds(old.size, new.size, old.root, new.root, proof):
         raise refuse("ledger.forked", where=folder, seen=old.size)
-    return new, proof
+    return Growth(old.size, tuple(proof), new, signed)

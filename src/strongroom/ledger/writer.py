@@ -68,6 +68,7 @@ class LogWriter:
         self._durable = verified.newest.size
         self._kept = list(verified.unpublished)
         self._segments = Segments(folder.path, verified)
+        verified.journal.batches.clear()  # up to two segments of memory
         self._publish_seconds = publish_seconds
         self._next = verified.newest.size
         self._queue: deque[_Waiting] = deque()
