@@ -45,6 +45,7 @@ class Verbs(click.Group):
         "key",
         "recipient",
         "operator",
+        "console",
         "log",
         "doctor",
     )

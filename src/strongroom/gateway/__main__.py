@@ -23,7 +23,8 @@ def main() -> int:
 
 def _work(config: GatewayConfig, _digest: str) -> None:
     os.umask(0o077)
-    logs.configure()  # or asyncio and uvicorn would print tracebacks, which quote
+    # or asyncio and uvicorn would print tracebacks, which quote
+    logs.configure(config.watching.log_level)
     uvloop.run(serve(config))
 
 
