@@ -75,5 +75,5 @@ bench-load bench-seal bench-verify bench-engine bench-lockdown: $(STAMP)
 
 clean: ## remove the environment and everything that tools leave behind
 	rm -rf $(VENV) .bench-venv .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache .coverage htmlcov dist build
+		.import_linter_cache .coverage htmlcov dist build fuzz/corpus
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
