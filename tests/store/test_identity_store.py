@@ -143,8 +143,11 @@ def test_a_switch_is_off_until_it_is_on(opens: Opens) -> None:
 
 
 def test_counting_begins_once(opens: Opens) -> None:
-    assert opens().begin_counting()
-    assert not opens().begin_counting()
+    one, other = opens(), opens()
+    assert not other.counting_begun()
+    one.begin_counting()
+    one.begin_counting()
+    assert other.counting_begun()
 
 
 def test_names_cannot_carry_sql(store: IdentityStore) -> None:

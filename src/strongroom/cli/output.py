@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,18 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         click.echo(wrapped(name.ljust(width), str(value)))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Rows under names of columns, taken from each row by these names."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*(name.replace("_", " ") for name in columns), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(str(row[name])) for name in columns))
+    Console(highlight=False).print(table)
 
 
 def wrapped(label: str, text: str) -> str:

@@ -72,6 +72,11 @@ port = 8090                       # 0 takes a free one
 names = []                        # host names that it answers to, besides addresses and localhost
 gateways = []                     # watching addresses to look at, as "10.0.0.7:8081"; none: our own
 
+# For several gateways of one service (docs/limits.md); this file then holds their passwords.
+[stores]
+identity = ""                     # "postgresql://user@host/database"; none: SQLite in this home
+counters = ""                     # "redis://host:6379/0" (or Valkey); none: in the gateway's memory
+
 # Keys besides this home's keyring that may open sealed models; take the # away to use one. A path
 # that is not absolute starts at this home.
 #

@@ -13,8 +13,8 @@ from strongroom.store.limits import Subject
 class Caller:
     """An identified caller. ``subjects`` are who pays: the organisation, and the key below it.
 
-    ``key_id`` is the key's id, or says which token or certificate it was, in the form ``jwt:...`` or
-    ``cert:...``; it is no secret.
+    ``key_id`` is the key's id, or says which token or certificate it was, in the form ``jwt:...``
+    or ``cert:...``; it is no secret.
     """
 
     organisation: str

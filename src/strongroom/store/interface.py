@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from strongroom.errors import ConfigurationRefused
 from strongroom.store.limits import UNLIMITED, Limits
 
 Scope = Literal["chat", "completions", "infer", "models"]
@@ -61,6 +62,16 @@ class Switch(msgspec.Struct, frozen=True):
     name: str
     off_since: datetime
     reason: str = ""
+
+
+def check_organisation_name(name: str) -> None:
+    """Refuse, ``store.bad_name``, what cannot be an organisation's name."""
+    if not 1 <= len(name) <= 128 or not name.isprintable() or name != name.strip():
+        raise ConfigurationRefused(
+            "store.bad_name",
+            "An organisation's name has 1 to 128 printable characters, no space around them.",
+            action="Choose another name.",
+        )
 
 
 class IdentityStore(ABC):
@@ -131,11 +142,15 @@ class IdentityStore(ABC):
         """Switch on again; whether it was off."""
 
     @abstractmethod
-    def begin_counting(self) -> bool:
-        """Note, for ever, that counters have begun; whether this is the first time.
+    def counting_begun(self) -> bool:
+        """Whether a shared counter store was ever begun.
 
-        A counter store that is empty although counting had begun has lost what was spent.
+        One that is empty although counting had begun has lost what was spent.
         """
+
+    @abstractmethod
+    def begin_counting(self) -> None:
+        """Note, for ever, that it was begun."""
 
     @abstractmethod
     def close(self) -> None:

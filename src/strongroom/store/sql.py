@@ -23,6 +23,7 @@ from strongroom.store.interface import (
     Scope,
     Switch,
     SwitchKind,
+    check_organisation_name,
 )
 from strongroom.store.limits import UNLIMITED, Limits
 
@@ -66,12 +67,7 @@ class SqlIdentityStore(IdentityStore):
 
     def add_organisation(self, name: str) -> bool:
         """See ``IdentityStore``."""
-        if not 1 <= len(name) <= 128 or not name.isprintable() or name != name.strip():
-            raise ConfigurationRefused(
-                "store.bad_name",
-                "An organisation's name has 1 to 128 printable characters, no space around them.",
-                action="Choose another name.",
-            )
+        check_organisation_name(name)
         added = self._change(
             "INSERT INTO organisations (name, created_at) VALUES (?, ?) "
             "ON CONFLICT DO NOTHING RETURNING name",
@@ -163,10 +159,13 @@ class SqlIdentityStore(IdentityStore):
         statement = "DELETE FROM switches WHERE kind = ? AND name = ? RETURNING name"
         return bool(self._change(statement, (kind, name)))
 
-    def begin_counting(self) -> bool:
+    def counting_begun(self) -> bool:
         """See ``IdentityStore``."""
-        statement = "UPDATE changes SET counting = 1 WHERE counting = 0 RETURNING n"
-        return bool(self._change(statement, ()))
+        return bool(self._rows("SELECT counting FROM changes")[0][0])
+
+    def begin_counting(self) -> None:
+        """See ``IdentityStore``."""
+        self._change("UPDATE changes SET counting = 1", ())
 
     def _change(self, statement: str, values: Sequence[object]) -> list[Row]:
         with self._transaction():
