@@ -22,6 +22,8 @@ from strongroom.boundary.frames import (
     Tokens,
 )
 from strongroom.keeper import generations
+from strongroom.keeper.config import ScoreCaps
+from strongroom.keeper.coordinates import FILE_BYTES, Coordinates
 from strongroom.keeper.disclosure import UNLIKELY, Disclosure
 from strongroom.keeper.egress import Budget, Meter
 from strongroom.keeper.session import Session
@@ -30,6 +32,9 @@ from .fakes import PLENTY, VOCABULARY, Oracle, Parrot, meter
 
 BIT = charging.GRAINS_PER_BIT
 TOKEN = charging.token_charge(VOCABULARY)
+
+
+CAPS = ScoreCaps()
 
 
 class Keeper:
@@ -41,11 +46,17 @@ class Keeper:
         rungs: dict[str, Any] | None = None,
         budget: Budget = PLENTY,
         tenant: Budget = PLENTY,
+        caps: ScoreCaps = CAPS,
     ) -> None:
         self.meter: Meter = meter(budget, tenant)
         self.uncommitted_seen: list[int] = []
         self.session = Session(
-            engine, Disclosure(rungs or {"*": "text"}), self.meter, lambda: 10**9, self._commit
+            engine,
+            Disclosure(rungs or {"*": "text"}),
+            Coordinates(bytearray(FILE_BYTES), caps),
+            self.meter,
+            lambda: 10**9,
+            self._commit,
         )
 
     def _commit(self) -> None:

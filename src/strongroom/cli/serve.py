@@ -166,6 +166,7 @@ class Plan:
             boundary_fd=wires.keeper_to_gateway.fileno(),
             deployment_budget=self.home.settings.egress.deployment,
             tenant_budget=self.home.settings.egress.tenant,
+            score_caps=self.home.settings.egress.scores,
             profile=self.serving.profile,
             required_walls=self.serving.required_walls,
             threads=self.threads,

@@ -19,7 +19,7 @@ from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.watching import Watching
-from strongroom.keeper.config import EgressBudget
+from strongroom.keeper.config import EgressBudget, ScoreCaps
 from strongroom.release.config import AwsKmsUnlocker, HpkeUnlocker, VaultUnlocker
 
 Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
@@ -59,10 +59,14 @@ def _tenant() -> EgressBudget:
 
 
 class Egress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Most bits that answers may carry: all together, and those of one organisation."""
+    """Most bits that answers may carry: all together, and those of one organisation.
+
+    ``scores``: of how many distinct tokens an answer and an organisation see scores.
+    """
 
     deployment: EgressBudget = msgspec.field(default_factory=_deployment)
     tenant: EgressBudget = msgspec.field(default_factory=_tenant)
+    scores: ScoreCaps = ScoreCaps()
 
 
 class Stores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

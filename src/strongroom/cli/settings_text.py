@@ -43,6 +43,10 @@ bits_per_day = 5_000_000
 input_us = 1_000                  # microseconds of a token read, or of a row classified
 output_us = 20_000                # microseconds of a token generated
 
+[egress.scores]                   # distinct tokens of which scores are shown, at top1 and topk
+tokens_per_answer = 256
+tokens_per_organisation = 512     # ever; fewer than the model is wide, or its width can be computed
+
 # What callers' text may hold: "refuse" it, "strip" the characters, or "allow" them.
 [text]
 controls = "refuse"               # C0 and C1 but tab and line ends; "refuse" or "strip"

@@ -44,6 +44,7 @@ _STATUS: Final = {
     "keeper.egress_exhausted": 429,
     "keeper.logprobs_not_granted": 403,
     "keeper.scores_not_granted": 403,
+    "keeper.scores_exhausted": 403,
     "keeper.closed": 403,
     "keeper.queue_full": 503,
     "keeper.not_finite": 503,

@@ -15,6 +15,17 @@ class EgressBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bits_per_day: Annotated[float, Meta(ge=0)]
 
 
+class ScoreCaps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Distinct tokens of which scores are shown at the rungs ``top1`` and ``topk``.
+
+    Fewer for an organisation than the model is wide (576 for the smallest in use), so that what it
+    ever sees does not span the output space.
+    """
+
+    tokens_per_answer: Annotated[int, Meta(ge=0, le=2**18)] = 256
+    tokens_per_organisation: Annotated[int, Meta(ge=0, le=2**18)] = 512
+
+
 class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Start-up configuration of one keeper.
 
@@ -33,6 +44,7 @@ class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boundary_fd: int
     deployment_budget: EgressBudget
     tenant_budget: EgressBudget
+    score_caps: ScoreCaps = ScoreCaps()
     profile: Literal["no-exec", "jit"] = "no-exec"
     required_walls: tuple[str, ...] = ()
     strict: bool = True

@@ -3,7 +3,8 @@
 Admission, in this order; the first that fails refuses the request and nothing is computed:
 
 1. The id is not in use.
-2. The sealed policy grants the tenant text, and the log-probabilities asked for.
+2. The sealed policy grants the tenant text, and the log-probabilities asked for, of which the
+   tenant has not seen as many as it may.
 3. Every token id is one of the vocabulary; prompt and answer fit the context.
 4. The queue has room.
 5. The egress budgets cover the ending and a first token. The ending is charged now, so that
@@ -11,8 +12,8 @@ Admission, in this order; the first that fails refuses the request and nothing i
 
 After each step of the engine, for each position it produced:
 
-6. The position is charged, with its scores. If the budgets do not cover it, it is dropped and the
-   generation ends with ``egress``.
+6. The position is charged, with its scores. If the budgets or the caps on scores do not cover it,
+   it is dropped and the generation ends with ``egress``.
 7. Only what was charged becomes a frame.
 """
 
@@ -33,6 +34,7 @@ from strongroom.boundary.frames import (
     TokenScores,
 )
 from strongroom.errors import RequestRefused
+from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure, at_least, token_scores
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult
 
@@ -50,6 +52,8 @@ class _Generation:
     top: int
     charge: int
     prompt: int
+    scored: set[int] | None
+    """Tokens of which scores were shown; ``None`` where that is not capped."""
     completion: int = 0
 
 
@@ -59,6 +63,7 @@ class Generations:
     Args:
         engine: the model.
         disclosure: the sealed policy's rungs.
+        coordinates: the caps on scores.
         room: grains that may still leave for a tenant.
         charge: how to charge a tenant.
     """
@@ -67,11 +72,13 @@ class Generations:
         self,
         engine: CausalEngine,
         disclosure: Disclosure,
+        coordinates: Coordinates,
         room: Callable[[str], int],
         charge: Charge,
     ) -> None:
         self._engine = engine
         self._disclosure = disclosure
+        self._coordinates = coordinates
         self._room = room
         self._charge = charge
         self._running: dict[int, _Generation] = {}
@@ -86,8 +93,9 @@ class Generations:
 
         Raises:
             RequestRefused: ``keeper.id_in_use``, ``keeper.closed``,
-                ``keeper.logprobs_not_granted``, ``keeper.token_unknown``, ``keeper.too_long``,
-                ``keeper.queue_full`` or ``keeper.egress_exhausted``.
+                ``keeper.logprobs_not_granted``, ``keeper.scores_exhausted``,
+                ``keeper.token_unknown``, ``keeper.too_long``, ``keeper.queue_full`` or
+                ``keeper.egress_exhausted``.
         """
         if ask.id in self._running:  # (1)
             raise _refused(
@@ -96,6 +104,9 @@ class Generations:
                 "Number requests uniquely.",
             )
         rung = self._disclosure.require_text(ask.tenant, ask.top_logprobs)  # (2)
+        capped = ask.top_logprobs > 0 and not at_least(rung, "logits")
+        if capped:
+            self._coordinates.require(ask.tenant, ask.top_logprobs)
         self._require_fit(ask)  # (3)
         if self._engine.waiting >= MAX_WAITING:  # (4)
             raise _refused(
@@ -109,7 +120,7 @@ class Generations:
         self._charge(ask.tenant, ENDING)
         self._engine.admit(_job(ask))
         self._running[ask.id] = _Generation(
-            ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens)
+            ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens), set() if capped else None
         )
 
     def cancel(self, job_id: int) -> list[ToGateway]:
@@ -129,7 +140,7 @@ class Generations:
 
     def _answer(self, result: StepResult) -> list[ToGateway]:
         generation = self._running[result.id]
-        if not self._charge(generation.tenant, generation.charge):  # (6)
+        if not self._covered(generation, result):  # (6)
             if not result.finished:
                 self._engine.cancel(result.id)
             return [self._end(result.id, "egress")]
@@ -144,6 +155,13 @@ class Generations:
         if result.finished:
             frames.append(self._end(result.id, result.finished))
         return frames
+
+    def _covered(self, generation: _Generation, result: StepResult) -> bool:
+        scored, top = generation.scored, result.top_ids[: generation.top]
+        if result.finished == "stop":  # an end token's scores are not sent
+            scored = None
+        fits = scored is None or self._coordinates.show(generation.tenant, scored, top)
+        return fits and self._charge(generation.tenant, generation.charge)
 
     def _abort(self, result: StepResult, refusal: RequestRefused) -> Refused:
         if not result.finished:

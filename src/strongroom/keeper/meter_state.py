@@ -110,12 +110,12 @@ class MeterState:
             if raw[: _CHECK.size] == WRITING:
                 continue
             if raw[: _CHECK.size] != SETTLED:
-                raise _damaged(path)
+                raise damaged(path)
             sequence, account = _decode(place, raw[_CHECK.size :], path)
             if newest is None or sequence > self._sequences[place]:
                 newest, self._sequences[place] = account, sequence
         if newest is None:
-            raise _damaged(path)
+            raise damaged(path)
         return newest
 
 
@@ -132,10 +132,10 @@ def _encode(place: int, sequence: int, account: Account) -> bytes:
 def _decode(place: int, raw: bytes, path: Path) -> tuple[int, Account]:
     body, check = raw[: _BODY.size], raw[_BODY.size :]
     if check != _CHECK.pack(_checksum(place, body)):
-        raise _damaged(path)
+        raise damaged(path)
     sequence, owner, hour_newest, day_newest, *sums = _BODY.unpack(body)
     if min(hour_newest, day_newest, *sums) < 0 or max(sums) > LARGEST_BUDGET:
-        raise _damaged(path)
+        raise damaged(path)
     hour = Window(HOUR_SLOT_SECONDS, sums[:HOUR_SLOTS], hour_newest)
     return sequence, Account(owner, hour, Window(DAY_SLOT_SECONDS, sums[HOUR_SLOTS:], day_newest))
 
@@ -150,25 +150,26 @@ def _open(path: Path) -> mmap.mmap:
             _create(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise _unusable(path, error.strerror or "it cannot be opened") from None
+        raise unusable(path, error.strerror or "it cannot be opened") from None
     try:
-        _judge(path, descriptor)
+        judge(path, descriptor, FILE_BYTES)
         mapped = mmap.mmap(descriptor, FILE_BYTES, mmap.MAP_SHARED)
     finally:
         os.close(descriptor)  # the mapping keeps the file open, and with it the lock
     if mapped[:PAGE] != _header_page():
-        raise _damaged(path)
+        raise damaged(path)
     return mapped
 
 
-def _judge(path: Path, descriptor: int) -> None:
+def judge(path: Path, descriptor: int, size: int) -> None:
+    """Refuse a file that is not private, whole in size and ours alone; lock it."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        raise _unusable(path, "it is not a regular file")
+        raise unusable(path, "it is not a regular file")
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise _unusable(path, "others may read or write it")
-    if found.st_size != FILE_BYTES:
-        raise _damaged(path)
+        raise unusable(path, "others may read or write it")
+    if found.st_size != size:
+        raise damaged(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -205,7 +206,8 @@ def _header_page() -> bytes:
     return (_HEADER_BYTES + _CHECK.pack(zlib.crc32(_HEADER_BYTES))).ljust(PAGE, b"\0")
 
 
-def _damaged(path: Path) -> ConfigurationRefused:
+def damaged(path: Path) -> ConfigurationRefused:
+    """Something else than the meter wrote this file."""
     return ConfigurationRefused(
         "keeper.egress_state_damaged",
         f"The egress meter's file {path} is damaged.",
@@ -214,7 +216,8 @@ def _damaged(path: Path) -> ConfigurationRefused:
     )
 
 
-def _unusable(path: Path, why: str) -> ConfigurationRefused:
+def unusable(path: Path, why: str) -> ConfigurationRefused:
+    """The meter cannot keep its memory in this file."""
     return ConfigurationRefused(
         "keeper.egress_state_unusable",
         f"The egress meter cannot use {path}: {why}.",

@@ -39,6 +39,7 @@ from strongroom.keeper.arena import tensors_over
 from strongroom.keeper.card import card_of, hello
 from strongroom.keeper.channel import Channel, serve
 from strongroom.keeper.config import EgressBudget, KeeperConfig
+from strongroom.keeper.coordinates import Coordinates, open_memory
 from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Budget
 from strongroom.keeper.engine.factory import build_engine
@@ -101,8 +102,10 @@ def _serve(
     hello(card, {}, words)  # refuses now what could not be said after lock-down
     walls = lockdown.protect_arena(model.arena) if model.arena else {}  # (6)
     memory = MeterState(Path(config.egress_state), deployment, tenant)  # (7)
+    seen = open_memory(Path(f"{config.egress_state}.scores"))
+    coordinates = Coordinates(seen, config.score_caps)
     disclosure = Disclosure(model.policy.rungs)
-    session = Session(engine, disclosure, memory.meter, memory.now, memory.commit)
+    session = Session(engine, disclosure, coordinates, memory.meter, memory.now, memory.commit)
     channel = Channel(config.boundary_fd)
     walls |= lockdown.lock(  # (8)
         config.profile,

@@ -22,6 +22,7 @@ from strongroom.boundary.frames import (
 )
 from strongroom.errors import RequestRefused
 from strongroom.keeper.classifications import Classifications
+from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Meter
 from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
@@ -34,6 +35,7 @@ class Session:
     Args:
         engine: the model, of either kind.
         disclosure: the sealed policy's rungs.
+        coordinates: the caps on scores.
         meter: the egress meter.
         now: seconds since the epoch, for the meter.
         commit: records the meter's charges; called before charged frames are returned.
@@ -43,6 +45,7 @@ class Session:
         self,
         engine: CausalEngine | ClassifierEngine,
         disclosure: Disclosure,
+        coordinates: Coordinates,
         meter: Meter,
         now: Callable[[], int],
         commit: Callable[[], None],
@@ -54,7 +57,9 @@ class Session:
         self._generations: Generations | None = None
         self._classifications: Classifications | None = None
         if isinstance(engine, CausalEngine):
-            self._generations = Generations(engine, disclosure, self._room, self._charge)
+            self._generations = Generations(
+                engine, disclosure, coordinates, self._room, self._charge
+            )
         else:
             self._classifications = Classifications(engine, disclosure, self._charge)
 
