@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from strongroom.ledger.checkpoint import Checkpoint, parse_signed
 from strongroom.ledger.folder import LogFolder
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.merkle import leaf_hash
+from strongroom.ledger.note import VerifierKey
 from strongroom.ledger.opening import look
 from strongroom.ledger.tree import Tree
 from strongroom.ledger.verify import verify
@@ -407,3 +409,16 @@ def test_a_folder_in_a_files_place(world: World) -> None:
     os.remove(world.folder / "tile/0/000")
     (world.folder / "tile/0/000").mkdir()
     assert refusal(world).code == "ledger.malformed"
+
+
+def test_a_pipe_in_a_files_place_does_not_hang(world: World) -> None:
+    os.remove(world.folder / "tile/0/000")
+    os.mkfifo(world.folder / "tile/0/000")
+    assert refusal(world).code == "ledger.malformed"
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_garbage_is_no_journal(raw: bytes, last: bool) -> None:
+    key = VerifierKey("log", b"\1" * 32)
+    with suppress(StrongroomError):
+        assert journal.decode_segment(raw, 0, key, "it", last=last)[0] == []

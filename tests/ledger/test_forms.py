@@ -206,3 +206,10 @@ def test_malformed_proofs() -> None:
         with pytest.raises(StrongroomError) as error:
             Proof.parse(broken)
         assert code_of(error) in {"ledger.proof_malformed", "ledger.checkpoint_malformed"}
+
+
+@given(st.text(max_size=200), st.integers(0, 400))
+def test_garbage_is_no_proof(text: str, cut: int) -> None:
+    for broken in (text, proven()[0].encode()[:cut] + text):
+        with pytest.raises(StrongroomError):
+            Proof.parse(broken).check(b"entry", KEY)

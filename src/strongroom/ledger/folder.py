@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,15 +87,25 @@ class LogFolder:
 
     def _read(self, name: str, limit: int) -> bytes:
         try:
-            with (self.path / name).open("rb") as file:
+            with open(self.path / name, "rb", opener=_opened) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise self._malformed(name, "it is not a regular file")
                 content = file.read(limit + 1)
-        except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise refuse(
-                "ledger.malformed", where=self, name=name, problem=error.strerror
-            ) from None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._malformed(name, str(error.strerror)) from None
         if len(content) > limit:
-            raise refuse("ledger.malformed", where=self, name=name, problem="it is too long")
+            raise self._malformed(name, "it is too long")
         return content
+
+    def _malformed(self, name: str, problem: str) -> Exception:
+        return refuse("ledger.malformed", where=self, name=name, problem=problem)
 
     def _missing(self, name: str) -> Exception:
         return refuse("ledger.file_missing", where=self, name=name)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Opens without waiting: a FIFO in a file's place must not hang us."""
+    return os.open(path, flags | os.O_NONBLOCK)
