@@ -2,7 +2,8 @@
 
 1. Each content is replaced by an unguessable placeholder, its surrounding white space kept, so
    that a template that trims does so.
-2. The template is rendered in Jinja's immutable sandbox; its output is bounded.
+2. The template is rendered in Jinja's immutable sandbox; its output is bounded. Short shapes
+   (roles and white space) are rendered once and kept.
 3. The rendering is split at the placeholders; each must appear exactly once.
 4. The pieces between are trusted; the contents, put back, are not. ``ModelTokenizer`` joins them.
 
@@ -17,6 +18,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from jinja2 import TemplateError
@@ -40,6 +42,17 @@ _SAMPLES: Final = (
 )
 _SYSTEM_SAMPLE: Final = (Message("system", "Answer briefly."), Message("user", "Hi there"))
 
+_UNSTEADY: Final = re.compile(r"strftime_now|random|lipsum")
+"""What may write something else the next time."""
+
+_MOST_KEPT: Final = 1024
+_MOST_TURNS_KEPT: Final = 8
+_MOST_BLANK_KEPT: Final = 64
+"""Conversations of the same roles and blanks are rendered alike: short ones are kept."""
+
+_Shape = tuple[tuple[str, str, str], ...]
+"""Of each message its role and the blanks before and behind its text."""
+
 
 class ChatTemplate:
     """A compiled chat template.
@@ -58,6 +71,10 @@ class ChatTemplate:
     ) -> None:
         self._tokenizer = tokenizer
         self._special = dict(special_tokens)
+        self._mark = secrets.token_hex(16)
+        self._marks = re.compile(f"x{self._mark}([0-9]+)x")
+        self._steady = not _UNSTEADY.search(source)
+        self._kept = lru_cache(_MOST_KEPT)(self._parts)
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:
@@ -93,25 +110,41 @@ class ChatTemplate:
         return True
 
     def _pieces(self, messages: Sequence[Message]) -> list[TextPiece]:
-        mark = secrets.token_hex(16)
-        cores: list[str] = []
-        shown: list[dict[str, str]] = []
-        for number, message in enumerate(messages):
-            # Step 1. `x` on both sides: no neighbouring digit can run into the number.
-            lead, core, trail = _split_blank(message.content)
-            cores.append(core)
-            shown.append({"role": message.role, "content": f"{lead}x{mark}{number}x{trail}"})
+        split = [_split_blank(message.content) for message in messages]  # step 1
+        shape = tuple(
+            (message.role, lead, trail)
+            for message, (lead, _, trail) in zip(messages, split, strict=True)
+        )
+        small = (
+            len(shape) <= _MOST_TURNS_KEPT
+            and sum(len(lead) + len(trail) for _, lead, trail in shape) <= _MOST_BLANK_KEPT
+        )
+        parts = (self._kept if small and self._steady else self._parts)(shape)
+        return [
+            TextPiece(part, trusted=True)
+            if isinstance(part, str)
+            else TextPiece(split[part][1], trusted=False)
+            for part in parts
+        ]
+
+    def _parts(self, shape: _Shape) -> tuple[str | int, ...]:
+        """Step 2: what the template writes, and between it the numbers of the messages.
+
+        No text of a caller is rendered, so that nobody can write a mark but this function: `x` on
+        both sides keeps a neighbouring digit from running into the number.
+        """
+        shown = [
+            {"role": role, "content": f"{lead}x{self._mark}{number}x{trail}"}
+            for number, (role, lead, trail) in enumerate(shape)
+        ]
         try:
             rendered = self._render(shown)
         except TemplateError as error:
             raise _no_form(type(error).__name__) from None
-        parts = re.split(f"x{mark}([0-9]+)x", rendered)
-        if sorted(map(int, parts[1::2])) != list(range(len(messages))):
+        parts = self._marks.split(rendered)
+        if sorted(map(int, parts[1::2])) != list(range(len(shape))):
             raise _no_form("a message would be left out or repeated")
-        return [
-            TextPiece(cores[int(part)], trusted=False) if odd else TextPiece(part, trusted=True)
-            for odd, part in ((index % 2, part) for index, part in enumerate(parts))
-        ]
+        return tuple(int(part) if index % 2 else part for index, part in enumerate(parts))
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         """Step 2. Everything but ``TemplateError`` that a template can raise becomes one."""
