@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -93,7 +95,8 @@ def _curl(stage: Stage) -> str:
 
 
 NEXT_COMMANDS = (
-    ". .venv/bin/activate && export STRONGROOM_HOME=~/.strongroom && strongroom init",
+    f". {os.path.relpath(sys.prefix)}/bin/activate && "
+    "export STRONGROOM_HOME=~/.strongroom && strongroom init",
     "strongroom seal ./your-model --out ./your-model.sealed",
     "strongroom serve ./your-model.sealed",
 )

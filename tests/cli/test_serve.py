@@ -19,6 +19,7 @@ import httpx2
 import openai
 import pytest
 
+from strongroom.cli.supervisor import DRAIN_SECONDS
 from strongroom.ledger.entries import KeyReleased
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import look
@@ -219,7 +220,9 @@ def test_a_signal_during_the_start_is_heard(made: Made) -> None:
             time.sleep(0.02)
         time.sleep(0.3)
         children = server.children()
+        asked = time.monotonic()
         assert server.end(signal.SIGTERM) == 0
+        assert time.monotonic() - asked < DRAIN_SECONDS, "nothing is under way that could drain"
     assert all(map(gone, children.values()))
 
 

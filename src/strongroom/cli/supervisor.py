@@ -111,7 +111,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Step 3, whatever state the children are in. Idempotent."""
-        self._tell(("gateway",), signal.SIGTERM, DRAIN_SECONDS)
+        if b"\n" in self._ready:  # before it listens, nothing is under way
+            self._tell(("gateway",), signal.SIGTERM, DRAIN_SECONDS)
         self._tell(tuple(self._children), signal.SIGTERM, TERMINATE_SECONDS)
         self._tell(tuple(self._children), signal.SIGKILL, TERMINATE_SECONDS)
         for each in self._children.values():
