@@ -43,7 +43,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one line when the gateway listens. ``database`` is the store of API keys, ``pepper`` the
     private file of 32 bytes that keys their digests. ``model_name`` is what callers call the model.
     ``log_key`` signs the record, which lies in the folder ``state``; ``replica`` tells gateways
-    of one home apart, each of which writes a log of its own.
+    of one home apart, each of which writes a log of its own. ``counters`` is the URL of a Redis
+    that several gateways count in; without it this one counts in its memory.
     """
 
     host: _Text
@@ -61,6 +62,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
     replica: Replica = ""
+    counters: Annotated[str, Meta(max_length=4096)] = ""
     compute: ComputeRates = ComputeRates()
     tls: Tls | None = None
     text: TextPolicy = TextPolicy()

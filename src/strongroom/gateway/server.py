@@ -38,8 +38,7 @@ from strongroom.gateway.tls import tls_context
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import open_log
 from strongroom.process import inherited_socket
-from strongroom.store.counters.memory import MemoryCounters
-from strongroom.store.sqlite import SqliteStore
+from strongroom.store.opening import open_counters, open_identity_store
 
 _DRAIN_SECONDS = 6
 
@@ -55,10 +54,10 @@ async def serve(config: GatewayConfig) -> None:
     async with AsyncExitStack() as stack:
         pepper = read_pepper(Path(config.pepper))  # (1)
         log_key = LogKey.load(Path(config.log_key))
-        store = stack.enter_context(SqliteStore(Path(config.database)))
-        log = stack.enter_context(open_log(Path(config.state), config.log_name, log_key))  # (2)
-        counters = MemoryCounters()
+        store = stack.enter_context(open_identity_store(config.database))
+        counters = await open_counters(config.counters, store)
         stack.push_async_callback(counters.close)
+        log = stack.enter_context(open_log(Path(config.state), config.log_name, log_key))  # (2)
         await recover(log, counters)
         keeper, hello = await KeeperClient.connect(  # (3)
             inherited_socket(config.boundary_fd, "boundary_fd")
