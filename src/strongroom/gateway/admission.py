@@ -1,22 +1,58 @@
-"""Who asks: step 3 of every request."""
+"""Who asks: step 3 of every request.
+
+1. With client certificates listed, the certificate of the connection stands for somebody or the
+   request is refused.
+2. An ``Authorization`` header holds an API key or, where an issuer is trusted, a token of it.
+3. If there is both, both belong to one organisation; the header says who asks.
+4. If there is only a certificate, it says who asks. If there is neither, nobody does.
+"""
 
 from __future__ import annotations
 
-from strongroom.gateway.api_keys import Authenticator
+from strongroom.gateway.api_keys import Authenticator, invalid_key
+from strongroom.gateway.client_certificates import CertificateAuthenticator
 from strongroom.gateway.http import Request
 from strongroom.gateway.identity import Caller
+from strongroom.gateway.jwt_identity import JwtAuthenticator
 
 
 class Admission:
     """Identifies callers.
 
     Args:
-        authenticator: who knows the API keys.
+        keys: who knows the API keys.
+        tokens: who knows the tokens of an issuer.
+        certificates: whom client certificates stand for.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(
+        self,
+        keys: Authenticator,
+        tokens: JwtAuthenticator | None = None,
+        certificates: CertificateAuthenticator | None = None,
+    ) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._certificates = certificates
 
     def identify(self, request: Request) -> Caller:
-        """The caller; 401 without a usable key."""
-        return self._authenticator.authenticate(request.header(b"authorization"))
+        """The caller; 401 ``gateway.invalid_api_key`` without one."""
+        header = request.header(b"authorization")
+        if self._certificates is None:
+            return self._by_header(header)
+        certificate = request.line.certificate
+        if certificate is None:
+            raise invalid_key()
+        caller = self._certificates.authenticate(certificate)
+        if header is None:
+            return caller
+        asking = self._by_header(header)
+        if asking.organisation != caller.organisation:
+            raise invalid_key()
+        return asking
+
+    def _by_header(self, header: str | None) -> Caller:
+        scheme, _, token = (header or "").partition(" ")
+        if self._tokens is not None and scheme.lower() == "bearer" and token.count(".") == 2:
+            return self._tokens.authenticate(token.strip())
+        return self._keys.authenticate(header)

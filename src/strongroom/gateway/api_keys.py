@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from strongroom.gateway.identity import Caller, caller_of_key
+from strongroom.gateway.identity import Caller, caller_of
 from strongroom.gateway.refusals import Refusal
 from strongroom.store.interface import IdentityStore, KeyRecord
 
@@ -78,7 +78,7 @@ class Authenticator:
         owner = None if record is None else self._store.organisation(record.organisation)
         known = None
         if record is not None and owner is not None:
-            known = _Known(record, caller_of_key(record, owner))
+            known = _Known(record, caller_of(record.id, owner, record.scopes, record.limits))
         if len(self._cache) >= _CACHED_KEYS:
             self._cache.clear()
         self._cache[key_id] = (now + CACHE_SECONDS, known)

@@ -14,6 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from strongroom.gateway.client_certificates import certificate_of
 from strongroom.gateway.line import Line
 
 
@@ -31,8 +32,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._line = Line()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock of the first head."""
+        """Start the clock of the first head; note who TLS says is there."""
         super().connection_made(transport)
+        self._line.certificate = certificate_of(transport)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strongroom.gateway.refusals import Refusal
-from strongroom.store.interface import KeyRecord, Organisation, Scope
-from strongroom.store.limits import Subject
+from strongroom.store.interface import Organisation, Scope
+from strongroom.store.limits import Limits, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,12 @@ class Caller:
             )
 
 
-def caller_of_key(record: KeyRecord, organisation: Organisation) -> Caller:
-    """The caller behind an API key."""
+def caller_of(
+    name: str, organisation: Organisation, scopes: frozenset[Scope], limits: Limits
+) -> Caller:
+    """The caller behind a key, token or certificate called ``name``, which has ``limits``."""
     payers = (
         Subject("organisation", organisation.name, organisation.limits),
-        Subject("key", record.id, record.limits),
+        Subject("key", name, limits),
     )
-    return Caller(organisation.name, record.id, record.scopes, payers)
+    return Caller(organisation.name, name, scopes, payers)

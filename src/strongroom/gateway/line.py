@@ -16,11 +16,15 @@ class ClientGone(Exception):
 
 
 class Line:
-    """Whether the connection stands, and whom to tell when it does not any more."""
+    """Whether the connection stands, and whom to tell when it does not any more.
 
-    __slots__ = ("gone", "held")
+    ``certificate`` is that of the client in DER, which TLS has verified.
+    """
+
+    __slots__ = ("certificate", "gone", "held")
 
     def __init__(self) -> None:
+        self.certificate: bytes | None = None
         self.gone = False
         self.held: Held | None = None
 
