@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from strongroom.cli.home import Home
     from strongroom.cli.settings import Serving
     from strongroom.gateway.config import GatewayConfig, Tls
+    from strongroom.gateway.jwt_identity import JwtTrust
     from strongroom.gateway.watching import Watching
     from strongroom.keeper.config import KeeperConfig
     from strongroom.release.config import ReleaseConfig
@@ -193,10 +194,18 @@ class Plan:
             replica=self.serving.replica,
             compute=settings.compute,
             tls=self._tls(),
+            tokens=self._tokens(),
+            certificates=settings.certificate,
             text=settings.text,
             pacing=settings.pacing,
             watching=self.watching,
         )
+
+    def _tokens(self) -> JwtTrust | None:
+        from msgspec.structs import replace
+
+        trust = self.home.settings.tokens
+        return trust and replace(trust, jwks=str(self.home.path / trust.jwks))
 
     def _tls(self) -> Tls | None:
         from strongroom.gateway.config import Tls

@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.client_certificates import ClientCertificate
 from strongroom.gateway.config import Replica
+from strongroom.gateway.jwt_identity import JwtTrust
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
@@ -88,7 +90,10 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole ``strongroom.toml``. ``unlock``: keys besides the home's keyring that may open."""
+    """A whole ``strongroom.toml``. ``unlock``: keys besides the home's keyring that may open.
+
+    ``tokens`` and ``certificate`` say who else than the holder of an API key is let in.
+    """
 
     sealing: Sealing = Sealing()
     serving: Serving = Serving()
@@ -98,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watching: Watching = Watching()
     console: Console = Console()
     stores: Stores = Stores()
+    tokens: JwtTrust | None = None
+    certificate: Annotated[tuple[ClientCertificate, ...], Meta(max_length=1000)] = ()
     pacing: Pacing = Pacing()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 

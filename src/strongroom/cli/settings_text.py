@@ -81,6 +81,18 @@ gateways = []                     # watching addresses to look at, as "10.0.0.7:
 identity = ""                     # "postgresql://user@host/database"; none: SQLite in this home
 counters = ""                     # "redis://host:6379/0" (or Valkey); none: in the gateway's memory
 
+# Who may call besides the holders of API keys (docs/identity.md); take the # away to use one.
+#
+# [tokens]                        # JWTs of one issuer, EdDSA or RS256
+# issuer = "https://issuer.example"
+# audience = "strongroom"
+# jwks = "trust/issuer.jwks.json" # the issuer's public keys
+# claim = "organisation"          # where a token names its organisation; `scope` lists its scopes
+#
+# [[certificate]]                 # a client certificate; needs TLS with client_ca
+# organisation = "acme"
+# name = "dns:app.acme.example"   # or "uri:spiffe://...", or sha256 = "64 hex digits"
+
 # Keys besides this home's keyring that may open sealed models; take the # away to use one. A path
 # that is not absolute starts at this home.
 #

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.client_certificates import ClientCertificate
+from strongroom.gateway.jwt_identity import JwtTrust
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
@@ -43,7 +45,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one line when the gateway listens. ``database`` is the store of API keys, ``pepper`` the
     private file of 32 bytes that keys their digests. ``model_name`` is what callers call the model.
     ``log_key`` signs the record, which lies in the folder ``state``; ``replica`` tells gateways
-    of one home apart, each of which writes a log of its own. ``counters`` is the URL of a Redis
+    of one home apart, each of which writes a log of its own. ``tokens`` and ``certificates`` say
+    who else than the holder of an API key is let in. ``counters`` is the URL of a Redis
     that several gateways count in; without it this one counts in its memory.
     """
 
@@ -65,6 +68,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counters: Annotated[str, Meta(max_length=4096)] = ""
     compute: ComputeRates = ComputeRates()
     tls: Tls | None = None
+    tokens: JwtTrust | None = None
+    certificates: tuple[ClientCertificate, ...] = ()
     text: TextPolicy = TextPolicy()
     pacing: Pacing = Pacing()
     watching: Watching = Watching(port=0)

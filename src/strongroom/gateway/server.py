@@ -26,8 +26,10 @@ from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.admission import Admission
 from strongroom.gateway.api_keys import Authenticator
 from strongroom.gateway.app import Gateway
+from strongroom.gateway.client_certificates import CertificateAuthenticator
 from strongroom.gateway.config import GatewayConfig, read_pepper
 from strongroom.gateway.http_protocol import bounded_protocol
+from strongroom.gateway.jwt_identity import JwtAuthenticator
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.operator_listener import TimedRecord, observing, watched
 from strongroom.gateway.pipeline.desk import Desk
@@ -38,6 +40,7 @@ from strongroom.gateway.tls import tls_context
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import open_log
 from strongroom.process import inherited_socket
+from strongroom.store.interface import IdentityStore
 from strongroom.store.opening import open_counters, open_identity_store
 
 _DRAIN_SECONDS = 6
@@ -68,7 +71,7 @@ async def serve(config: GatewayConfig) -> None:
         switching = Switching(store.changes, store.switches, config.model_name)
         desk = Desk(
             bounds=config,
-            callers=Admission(Authenticator(store, pepper)),
+            callers=_callers(config, store, pepper),
             counters=counters,
             switching=switching,
             record=TimedRecord(log, observer),
@@ -99,6 +102,16 @@ async def serve(config: GatewayConfig) -> None:
             raise desk.failure
         if keeper.error is not None:
             raise keeper.error
+
+
+def _callers(config: GatewayConfig, store: IdentityStore, pepper: bytes) -> Admission:
+    """Who knows callers: by API key, and where configured by token and client certificate."""
+    certificates = config.certificates and CertificateAuthenticator(store, config.certificates)
+    return Admission(
+        Authenticator(store, pepper),
+        None if config.tokens is None else JwtAuthenticator(store, config.tokens),
+        certificates or None,
+    )
 
 
 async def _stop_without_keeper(server: uvicorn.Server, keeper: KeeperClient) -> None:
