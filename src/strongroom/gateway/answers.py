@@ -5,11 +5,11 @@ Nothing of the keeper's passes but text, counts and granted scores: no fingerpri
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import Any, Final
 
 from strongroom.gateway.generating import FinishReason, Piece
+from strongroom.gateway.ids import new_id
 from strongroom.gateway.tokenizing import ModelTokenizer
 
 _UNLISTED: Final = -9999.0
@@ -88,7 +88,7 @@ class Envelope:
         kind = "chat.completion" if chat else "text_completion"
         self._chat = chat
         self._head: dict[str, Any] = {
-            "id": f"{prefix}-{secrets.token_hex(12)}",
+            "id": new_id(f"{prefix}-"),
             "object": f"{kind}.chunk" if chat and stream else kind,
             "created": int(time.time()),
             "model": model,

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 from strongroom.errors import StrongroomError
 from strongroom.gateway.http import Request
 from strongroom.gateway.identity import Caller
-from strongroom.gateway.pipeline.passage import Asks, Passage, new_id
+from strongroom.gateway.ids import new_id
+from strongroom.gateway.pipeline.passage import Asks, Passage
 from strongroom.gateway.pipeline.refusal_book import RefusalBook
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.pipeline.switching import Switching
@@ -102,7 +103,7 @@ class Desk:
 
     def turned_away(self, request: Request, refusal: Refusal) -> None:
         """Count the refusal of a request that had no passage: no route, or no key."""
-        name = new_id()
+        name = new_id("req-")
         request.told.append((b"x-request-id", name.encode()))
         self.book.note(Refused(request=name, code=refusal.code, status=refusal.status))
         self.observer.request("other").refused(refusal.code, refusal.status)

@@ -7,12 +7,12 @@ final record is durable), in this order. It is ended whatever happens, and once.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
 from strongroom.errors import StrongroomError
 from strongroom.gateway.http import Request
+from strongroom.gateway.ids import new_id
 from strongroom.gateway.keeper_client import Exchange
 from strongroom.gateway.line import ClientGone, Held
 from strongroom.gateway.pipeline.meter import Meter
@@ -32,11 +32,6 @@ Asks = Literal["chat", "completions", "infer"]
 Outcome = Literal["answered", "stopped", "abandoned", "failed"]
 
 
-def new_id() -> str:
-    """A request's id: the caller learns it as ``x-request-id``, the record has it."""
-    return f"req-{secrets.token_hex(12)}"
-
-
 class Passage:
     """See the module. An async context manager.
 
@@ -50,7 +45,7 @@ class Passage:
     )  # fmt: skip
 
     def __init__(self, desk: Desk, request: Request, route: Asks) -> None:
-        self.id = new_id()
+        self.id = new_id("req-")
         self.caller: Caller | None = None
         self.exchange: Exchange | None = None
         self._desk = desk
