@@ -93,9 +93,10 @@ def leaking_fields(answers: list[str]) -> list[str]:
     """The fields that stand in any of the ``answers`` with a value, at any depth."""
     found: set[str] = set()
     for answer in answers:
-        for line in answer.removeprefix("data: ").split("\n\ndata: "):
-            if line.lstrip().startswith("{"):
-                _collect(json.loads(line), found)
+        for line in answer.splitlines():
+            text = line.removeprefix("data: ").strip()
+            if text.startswith("{"):
+                _collect(json.loads(text), found)
     return [name for name in FIELDS if name in found]
 
 

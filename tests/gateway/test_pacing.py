@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import time
+from itertools import pairwise, product
+from statistics import median
+from typing import Any, NamedTuple
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.gateway.pacing import Ticks, padded
+from strongroom.gateway.pacing import Pacing, Ticks, padded
+
+from .conftest import MODEL, Door, OpenDoor
+
+ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
 
 
 @given(events=st.binary(max_size=2000), quantum=st.integers(2, 1024))
@@ -51,3 +62,113 @@ def test_without_ticks_nothing_waits() -> None:
         return loop.time() - started
 
     assert asyncio.run(run()) < 0.05
+
+
+class Shape(NamedTuple):
+    """A stream as somebody on the network sees it."""
+
+    sizes: list[int]
+    gaps: list[float]
+    text: str
+
+
+def observe(door: Door, answer: str, pause: float) -> Shape:
+    """Write by write: uvicorn sends each as one chunk of the transfer encoding."""
+    door.keeper.answer, door.keeper.pause = answer, pause
+    body = json.dumps({**ASK, "stream": True, "max_tokens": 200}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {door.key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    sizes, moments, events = [], [], b""
+    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as sock:
+        sock.sendall(head.encode() + body)
+        file = sock.makefile("rb")
+        while file.readline() != b"\r\n":
+            pass
+        while size := int(file.readline(), 16):
+            moments.append(time.monotonic())
+            sizes.append(size)
+            events += file.read(size)
+            file.readline()
+    gaps = [after - before for before, after in pairwise(moments)]
+    found = [json.loads(line[6:]) for line in events.split(b"\n") if line.startswith(b"data: {")]
+    assert events.endswith(b"data: [DONE]\n\n")
+    text = "".join(c["choices"][0]["delta"].get("content") or "" for c in found)
+    return Shape(sizes, gaps, text)
+
+
+TERSE, WORDY = "a b c d e f g h i j k l", "the quick brown fox says hello to the world and counts"
+SPEEDS = [0.0, 0.02, 0.15]
+TICK = 0.06
+
+
+def test_sizes_and_gaps_say_nothing_of_the_tokens(open_door: OpenDoor) -> None:
+    door = open_door(pacing=Pacing(tick_ms=60))
+    for answer, pause in product((TERSE, WORDY), SPEEDS):
+        for _ in range(4):  # a busy machine can hold one reading up, and then it tells nothing
+            seen = observe(door, answer, pause)
+            assert seen.text == answer
+            assert set(seen.sizes) == {512}, seen.sizes
+            if abs(median(seen.gaps) - TICK) < 0.02:
+                break
+        else:
+            pytest.fail(f"gaps are not ticks: {seen.gaps}")
+
+
+def test_positive_control_without_pacing_both_speak(open_door: OpenDoor) -> None:
+    door = open_door(pacing=Pacing(tick_ms=0, pad_bytes=0))
+    terse, wordy = (observe(door, answer, 0.02) for answer in (TERSE, WORDY))
+    assert sorted(set(terse.sizes)) != sorted(set(wordy.sizes))
+    assert len(set(wordy.sizes)) > 4
+    slow = observe(door, TERSE, 0.15)
+    assert median(slow.gaps) > 3 * median(terse.gaps)
+    assert (terse.text, wordy.text, slow.text) == (TERSE, WORDY, TERSE)
+
+
+def test_whole_answers_have_padded_sizes_and_are_the_same(open_door: OpenDoor) -> None:
+    door = open_door()
+    sizes = set()
+    for answer in (TERSE, WORDY, "é" * 40):
+        door.keeper.answer = answer
+        raw = door.client().chat.completions.with_raw_response.create(**ASK)
+        sizes.add(len(raw.content))
+        assert raw.parse().choices[0].message.content == answer
+    assert sizes == {512}
+
+
+@pytest.mark.parametrize("options", [{}, {"include_obfuscation": False}, {"include_usage": True}])
+def test_the_official_client_reads_a_paced_stream(
+    open_door: OpenDoor, options: dict[str, bool]
+) -> None:
+    door = open_door()
+    door.keeper.answer, door.keeper.pause = WORDY, 0.12  # slower than the ticks: empty events
+    for stop, expected in ((None, WORDY), (["says"], "the quick brown fox ")):
+        chunks = list(
+            door.client().chat.completions.create(
+                **ASK, stream=True, stream_options=options, stop=stop
+            )
+        )
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert text == expected
+        assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    chunks = list(door.client().completions.create(model=MODEL, prompt="the", stream=True))
+    assert "".join(c.choices[0].text for c in chunks) == WORDY
+
+
+def test_many_tokens_within_a_tick_leave_as_one_event(open_door: OpenDoor) -> None:
+    door = open_door()
+    seen = observe(door, "one two three " * 10, 0.0)
+    assert seen.text == "one two three " * 10
+    assert len(seen.sizes) <= 4
+
+
+def test_a_refusal_midway_is_padded_too(open_door: OpenDoor) -> None:
+    door = open_door()
+    door.keeper.answer, door.keeper.pause = WORDY, 0.1
+    stream = door.client().chat.completions.create(**ASK, stream=True)
+    next(iter(stream))
+    door.keeper.hang_up = True
+    door.keeper.close()
+    with pytest.raises(openai.APIError):
+        list(stream)

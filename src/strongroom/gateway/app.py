@@ -19,6 +19,7 @@ from strongroom.gateway.inference_protocol import InferenceProtocol
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.line import ClientGone
 from strongroom.gateway.openai_api import OpenAIApi
+from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
 from strongroom.gateway.served_model import ServedModel
@@ -31,10 +32,12 @@ _log: Final = logging.getLogger("strongroom.gateway")
 class Gateway:
     """Answers HTTP requests for one model."""
 
-    def __init__(self, desk: Desk, model: ServedModel, keeper: KeeperClient) -> None:
+    def __init__(
+        self, desk: Desk, model: ServedModel, keeper: KeeperClient, pacing: Pacing
+    ) -> None:
         self._desk = desk
         self._keeper = keeper
-        openai = OpenAIApi(desk, model, keeper)
+        openai = OpenAIApi(desk, model, keeper, pacing)
         inference = InferenceProtocol(desk, model, keeper)
         at = f"/v2/models/{model.name}"
         self._routes: dict[str, tuple[str, Handler]] = {

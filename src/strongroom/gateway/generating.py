@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.boundary.frames import Done, Labels, TokenScores
+from strongroom.boundary.frames import Done, Labels, Tokens, TokenScores
 from strongroom.gateway.keeper_client import Exchange
+from strongroom.gateway.pacing import Ticks
 from strongroom.gateway.stops import StopScanner
 from strongroom.gateway.tokenizing import Detokenizer, ModelTokenizer
 
@@ -39,26 +40,46 @@ class Generating:
         self._exchange = exchange
         self._detokenizer = Detokenizer(tokenizer)
         self._scanner = StopScanner(stops)
+        self._stopping = bool(stops)
+        self._over = False
 
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """The pieces in order. Ends at a stop string, which cancels at the keeper.
+    async def pieces(self, ticks: Ticks) -> AsyncIterator[Piece]:
+        """The pieces in order, one a tick; at fixed ticks, an empty one where nothing has come.
+
+        Ends at a stop string, which cancels at the keeper.
 
         Raises:
             Refusal: what the keeper refused, or that it is gone.
         """
+        begun = [await self._exchange.next()]
         while True:
-            answer = await self._exchange.next()
+            await ticks.wait()
+            yield self._piece(begun + self._exchange.waiting())
+            if self._over:
+                return
+            # What is ready now and was not taken is a refusal: it is raised here.
+            idle = ticks.fixed and not self._exchange.ready
+            begun = [] if idle else [await self._exchange.next()]
+
+    def _piece(self, answers: list[Tokens | Done | Labels]) -> Piece:
+        """All that has come at once. What comes behind a stop string is dropped."""
+        text, ids, scores = "", list[int](), list[TokenScores]()
+        for answer in answers:
             if isinstance(answer, Done):
                 # `egress`, too, is an answer cut short: the next request learns why.
                 self.outcome = answer.reason
                 self.finish_reason = "stop" if answer.reason == "stop" else "length"
-                if held := self._scanner.finish():
-                    yield Piece(held)
-                return
-            if isinstance(answer, Labels):
-                continue  # cannot be: the client checked it
-            self.completion_tokens += len(answer.tokens)
-            text = self._scanner.push(self._detokenizer.push(answer.tokens))
-            yield Piece(text, answer.tokens, answer.scores)
-            if self._scanner.stopped:
-                return
+                text += self._scanner.finish()
+                self._over = True
+            elif isinstance(answer, Tokens):
+                ids += answer.tokens
+                scores += answer.scores
+                if self._stopping:
+                    text += self._scanner.push(self._detokenizer.push(answer.tokens))
+                    self._over = self._scanner.stopped
+            if self._over:
+                break
+        if ids and not self._stopping:  # then nothing is held back, and one call does for all
+            text = self._detokenizer.push(ids)
+        self.completion_tokens += len(ids)
+        return Piece(text, tuple(ids), tuple(scores))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from strongroom.gateway.line import ClientGone, Line
+from strongroom.gateway.pacing import padded
 from strongroom.gateway.refusals import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -21,7 +22,10 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON_TYPE: Final = (b"content-type", b"application/json")
 PROBLEM_TYPE: Final = (b"content-type", b"application/problem+json")
 _EVENTS_TYPE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-_COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_COMMON: Final = (
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _DRAINED_BODIES: Final = 16
 _DRAIN_SECONDS: Final = 2.0
 _CLOSE: Final = ((b"connection", b"close"),)
@@ -38,6 +42,7 @@ class Request:
     """
 
     __slots__ = (
+        "_pad_bytes",
         "accounted",
         "events",
         "headers",
@@ -57,6 +62,7 @@ class Request:
         self.line: Line = scope["strongroom.line"]
         self.accounted = False
         self.events = False
+        self._pad_bytes = 0
         self.told: list[tuple[bytes, bytes]] = []
         self.headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -120,9 +126,11 @@ class Request:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def answer(self, value: Any, status: int = 200) -> None:
-        """Send ``value`` as JSON."""
-        await self.answer_bytes(_encode(value), status, (JSON_TYPE,))
+    async def answer(self, value: Any, status: int = 200, pad_bytes: int = 0) -> None:
+        """Send ``value`` as JSON, with white space behind it to a multiple of ``pad_bytes``."""
+        body = _encode(value)
+        missing = -len(body) % pad_bytes if pad_bytes else 0
+        await self.answer_bytes(body + b" " * missing, status, (JSON_TYPE,))
 
     async def answer_bytes(self, body: bytes, status: int, headers: Headers) -> None:
         """Send a whole response."""
@@ -138,9 +146,10 @@ class Request:
             body = b""
         await self.send({"type": "http.response.body", "body": body})
 
-    async def start_events(self) -> None:
-        """Begin a stream of server-sent events."""
+    async def start_events(self, pad_bytes: int = 0) -> None:
+        """Begin a stream of server-sent events, each write a multiple of ``pad_bytes``."""
         self.events = True
+        self._pad_bytes = pad_bytes
         await self.send(
             {
                 "type": "http.response.start",
@@ -149,14 +158,19 @@ class Request:
             }
         )
 
-    async def event(self, value: Any) -> None:
-        """Send one event."""
-        body = b"data: " + _encode(value) + b"\n\n"
+    async def event(self, *values: Any) -> None:
+        """Send events in one write."""
+        body = padded(_events(values), self._pad_bytes)
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def end_events(self) -> None:
-        """Send OpenAI's end mark and finish the stream."""
-        await self.send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+    async def end_events(self, *values: Any) -> None:
+        """Send the last events with OpenAI's end mark in one write, and finish the stream."""
+        body = padded(_events(values) + b"data: [DONE]\n\n", self._pad_bytes)
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _events(values: tuple[Any, ...]) -> bytes:
+    return b"".join(b"data: " + _encode(value) + b"\n\n" for value in values)
 
 
 def _too_large(limit: int) -> Refusal:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from typing import Final, TypeVar, cast
 
 from strongroom.boundary import codec
@@ -66,7 +67,8 @@ class Exchange:
         self.request = request
         self.ended = False
         self._client = client
-        self._queue: asyncio.Queue[Answer | None] = asyncio.Queue(_MOST_QUEUED)
+        self._answers: deque[Answer | None] = deque()
+        self._arrived = asyncio.Event()
         self._failed = False
         self._over: asyncio.Future[None] | None = None
         self.done: Done | None = None
@@ -80,14 +82,30 @@ class Exchange:
             Refusal: what the keeper refused, 503 ``gateway.keeper_gone`` or
                 ``gateway.slow_reader``.
         """
-        if self._failed and self._queue.empty():
-            raise _gone() if self._client.closed.is_set() else _slow()
-        answer = await self._queue.get()
+        if not self._answers:
+            if self._failed:
+                raise _gone() if self._client.closed.is_set() else _slow()
+            self._arrived.clear()
+            await self._arrived.wait()
+        answer = self._answers.popleft()
         if answer is None:
             raise _gone()
         if isinstance(answer, Refused):
             raise _refusal(answer)
         return answer
+
+    def waiting(self) -> list[Tokens | Done | Labels]:
+        """The frames that have come, without waiting, up to one for which ``next`` would raise."""
+        found: list[Tokens | Done | Labels] = []
+        while self._answers and isinstance(answer := self._answers[0], Tokens | Done | Labels):
+            found.append(answer)
+            self._answers.popleft()
+        return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``next`` would return or raise at once."""
+        return self._failed or bool(self._answers)
 
     async def __aenter__(self) -> Exchange:
         return self
@@ -118,11 +136,10 @@ class Exchange:
             self._end()
         if self._failed:
             return True
-        try:
-            self._queue.put_nowait(answer)
-        except asyncio.QueueFull:
+        if len(self._answers) >= _MOST_QUEUED:
             self._failed = True
             return False
+        self._put(answer)
         return True
 
     def abandon(self) -> None:
@@ -133,8 +150,11 @@ class Exchange:
         """The keeper is gone: wake the reader."""
         self._failed = True
         self._end()
-        if not self._queue.full():
-            self._queue.put_nowait(None)
+        self._put(None)
+
+    def _put(self, answer: Answer | None) -> None:
+        self._answers.append(answer)
+        self._arrived.set()
 
     def _end(self) -> None:
         self.ended = True

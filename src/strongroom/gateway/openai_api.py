@@ -14,6 +14,7 @@ from strongroom.gateway.answers import Envelope, Scribe, usage
 from strongroom.gateway.generating import Generating, Piece
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.pacing import Pacing, Ticks
 from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.pipeline.passage import Passage
 from strongroom.gateway.pipeline.spending import Spending
@@ -29,8 +30,11 @@ _Meaning = Callable[[Fields, int, TextPolicy], Generation]
 class OpenAIApi:
     """Handlers of ``/v1``."""
 
-    def __init__(self, desk: Desk, model: ServedModel, keeper: KeeperClient) -> None:
+    def __init__(
+        self, desk: Desk, model: ServedModel, keeper: KeeperClient, pacing: Pacing
+    ) -> None:
         self._desk = desk
+        self._pacing = pacing
         self._model = model
         self._keeper = keeper
 
@@ -64,7 +68,8 @@ class OpenAIApi:
     async def _generate(
         self, request: Request, meaning: _Meaning, route: Literal["chat", "completions"]
     ) -> None:
-        model = self._model
+        model, pacing = self._model, self._pacing
+        ticks = Ticks(pacing.tick_ms)
         async with self._desk.passage(request, route) as passage:
             caller, body = await passage.admit()  # steps 2 to 5
             fields = parse_object(body)  # step 6
@@ -78,7 +83,9 @@ class OpenAIApi:
             spending = Spending(frame, model.card, rung, self._desk.rates)
             await passage.reserve(spending, _asked(generation))  # steps 9 and 10
             envelope = Envelope(chat=route == "chat", model=model.name, stream=generation.stream)
-            answer = _Answer(passage, request, generation, envelope, len(ids), route == "chat")
+            answer = _Answer(
+                passage, request, generation, envelope, len(ids), route == "chat", ticks, pacing
+            )
             scribe = Scribe(model.tokenizer, generation.shown)
             with passage.hold():
                 exchange = passage.exchange = self._keeper.start(frame)  # step 11
@@ -107,6 +114,8 @@ class _Answer:
         envelope: Envelope,
         prompt_tokens: int,
         chat: bool,
+        ticks: Ticks,
+        pacing: Pacing,
     ) -> None:
         self.text = ""
         self._passage = passage
@@ -115,6 +124,9 @@ class _Answer:
         self._envelope = envelope
         self._prompt_tokens = prompt_tokens
         self._chat = chat
+        self._ticks = ticks
+        self._pad_bytes = pacing.pad_bytes
+        self._last: list[dict[str, Any]] = []
         self._whole: dict[str, Any] = {}
 
     async def write(self, generating: Generating, scribe: Scribe) -> None:
@@ -127,13 +139,14 @@ class _Answer:
     async def finish(self) -> None:
         """The end."""
         if self._generation.stream:
-            await self._request.end_events()
+            await self._ticks.wait()
+            await self._request.end_events(*self._last)
         else:
-            await self._request.answer(self._whole)
+            await self._request.answer(self._whole, pad_bytes=self._pad_bytes)
 
     async def _gather(self, generating: Generating, scribe: Scribe) -> None:
         pieces = []
-        async for piece in generating.pieces():
+        async for piece in generating.pieces(Ticks(0)):
             pieces.append(piece)
             await self._passage.progress()
         self.text = "".join(piece.text for piece in pieces)
@@ -142,33 +155,30 @@ class _Answer:
         self._whole = self._envelope.whole(self.text, generating.finish_reason, scores, counts)
 
     async def _stream(self, generating: Generating, scribe: Scribe) -> None:
-        request, envelope = self._request, self._envelope
-        with_usage = self._generation.include_usage
+        envelope, with_usage = self._envelope, self._generation.include_usage
         said: list[str] = []
-        async for piece in generating.pieces():
-            if not said:  # only now: until the first piece, a refusal has a status
-                await self._start()
+        async for piece in generating.pieces(self._ticks):
+            events = [] if said else await self._begin()
             said.append(piece.text)
             await self._passage.progress()
-            if piece.text or piece.scores:
+            if piece.text or piece.scores or self._ticks.fixed:
                 scores = self._scores(scribe, [piece])
-                await request.event(
-                    envelope.chunk(piece.text, logprobs=scores, with_usage=with_usage)
-                )
-        if not said:
-            await self._start()
+                events.append(envelope.chunk(piece.text, logprobs=scores, with_usage=with_usage))
+            if events:
+                await self._request.event(*events)
         self.text = "".join(said)
         reason = generating.finish_reason
-        await request.event(envelope.chunk(None, reason=reason, with_usage=with_usage))
+        self._last = [envelope.chunk(None, reason=reason, with_usage=with_usage)]
         if with_usage:
             counts = usage(self._prompt_tokens, generating.completion_tokens)
-            await request.event(envelope.counts(counts))
+            self._last.append(envelope.counts(counts))
 
-    async def _start(self) -> None:
-        await self._request.start_events()
-        if self._chat:
-            with_usage = self._generation.include_usage
-            await self._request.event(self._envelope.chunk("", first=True, with_usage=with_usage))
+    async def _begin(self) -> list[dict[str, Any]]:
+        """Begin the stream, only now: until something came, a refusal has a status."""
+        await self._request.start_events(self._pad_bytes)
+        if not self._chat:
+            return []
+        return [self._envelope.chunk("", first=True, with_usage=self._generation.include_usage)]
 
     def _scores(self, scribe: Scribe, pieces: list[Piece]) -> Any:
         if not self._generation.scores:

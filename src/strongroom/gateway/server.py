@@ -85,7 +85,7 @@ async def serve(config: GatewayConfig) -> None:
         await stack.enter_async_context(
             watched(config.watching, observer, model.name, (keeper, hello), operators)
         )
-        server = uvicorn.Server(_uvicorn(config, Gateway(desk, model, keeper)))
+        server = uvicorn.Server(_uvicorn(config, Gateway(desk, model, keeper, config.pacing)))
         desk.on_failure = lambda: setattr(server, "should_exit", True)
         tasks = [
             asyncio.ensure_future(_stop_without_keeper(server, keeper)),
