@@ -32,29 +32,27 @@ def command(call: Call, host: str | None, port: int | None) -> None:
     switch off. Log in with a key that `strongroom operator create` made. Stops with Ctrl-C.
     Defaults come from strongroom.toml.
     """
-    from strongroom.cli.home import open_home
-
     _require_extra()
+    from strongroom.cli import identities
     from strongroom.console.app import Parts
     from strongroom.console.operators import Operators
     from strongroom.console.server import serve
     from strongroom.console.sources import HomeReader
     from strongroom.console.switching import StoreSwitchboard
     from strongroom.gateway.config import read_pepper
-    from strongroom.store.sqlite import SqliteStore
     from strongroom.telemetry import logs
 
-    home = open_home(call.home_path)
-    chosen = home.settings.console
     os.umask(0o077)
-    logs.configure(home.settings.watching.log_level)
-    with SqliteStore(home.database) as store:
+    with identities.opened(call) as office:
+        home, store = office.home, office.store
+        chosen = home.settings.console
+        logs.configure(home.settings.watching.log_level)
         reader = HomeReader(store, home.state, _verifier(home), _gateways(home), explained)
         reader.recheck_for_ever()
         parts = Parts(
             Operators(home.operators, read_pepper(home.keys / "pepper")),
             reader,
-            StoreSwitchboard(store, home.state, home.log_key),
+            StoreSwitchboard(store, office.record),
             chosen.names,
         )
         at = chosen.host if host is None else host

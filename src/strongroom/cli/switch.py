@@ -92,7 +92,7 @@ def turn(call: Call, kind: SwitchKind | None, name: str, *, on: bool, reason: st
         was_off = any((e.kind, e.name) == (found, name) for e in office.store.switches())
         if found == "tenant":
             office.organisation(name)
-        board = StoreSwitchboard(office.store, office.home.state, office.home.log_key)
+        board = StoreSwitchboard(office.store, office.record)
         board.switch(found, name, on, reason, by())
     state: Literal["on", "off"] = "on" if on else "off"
     changed = was_off == on
