@@ -25,6 +25,7 @@ _WORDS: Final = {
     "burst": "requests at once",
 }
 _WHEN: Final = {"minute": "a minute", "day": "a day", "total": "in all"}
+_TOKENS: Final = frozenset({"input_tokens", "output_tokens"})
 _SPACED: Final = frozenset({"concurrent", "burst"})
 _LONGEST_RETRY: Final = 86_400
 
@@ -32,16 +33,46 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def headers(standings: Iterable[Standing]) -> Headers:
-    """``x-ratelimit-{limit,remaining,reset}-*`` of each resource that has a limit."""
+    """``x-ratelimit-{limit,remaining,reset}-*`` of each resource that has a limit.
+
+    OpenAI has one limit of tokens, here input and output have their own: ``-tokens`` is the one
+    of the two of which the smaller part is left, and both are there under their own names.
+    """
     found: Headers = []
+    tokens: Standing | None = None
     for standing in standings:
-        name = _NAMES[standing.resource]
-        found += (
-            (b"x-ratelimit-limit-" + name, b"%d" % standing.limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % standing.remaining),
-            (b"x-ratelimit-reset-" + name, b"%.3fs" % (standing.reset_us / 1e6)),
-        )
-    return found
+        found += _three(_NAMES[standing.resource], standing)
+        if standing.resource in _TOKENS and (tokens is None or _tighter(standing, tokens)):
+            tokens = standing
+    return found if tokens is None else [*found, *_three(b"tokens", tokens)]
+
+
+def _three(name: bytes, standing: Standing) -> Headers:
+    return [
+        (b"x-ratelimit-limit-" + name, b"%d" % standing.limit),
+        (b"x-ratelimit-remaining-" + name, b"%d" % standing.remaining),
+        (b"x-ratelimit-reset-" + name, duration(standing.reset_us).encode()),
+    ]
+
+
+def _tighter(one: Standing, other: Standing) -> bool:
+    return one.remaining * other.limit < other.remaining * one.limit
+
+
+def duration(microseconds: int) -> str:
+    """As OpenAI writes durations: ``12ms``, ``1s``, ``8.64s``, ``6m0s``, ``23h59m59.5s``.
+
+    Rounded up to a millisecond, so that nobody comes too early.
+    """
+    milliseconds = -(-microseconds // 1000)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest // 1000}.{rest % 1000:03}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
 
 
 def denial(denied: Denied) -> Refusal:
