@@ -211,25 +211,34 @@ from strongroom.{room} import __main__ as room
 def fail(*given):
     raise LookupError({SECRET!r}, given)
 room.{name} = fail
+class Watching(msgspec.Struct, frozen=True):
+    log_level: str = "info"
 class Anything(msgspec.Struct):
     secret: str
+    watching: Watching = Watching()
 room.{room.capitalize()}Config = Anything
 sys.exit(room.main())
 """
     done = given_the_secret(source)
-    assert (done.returncode, line_of(done)["error"]) == (1, "process.failed")
+    said = line_of(done)
+    assert (done.returncode, said["error"]) == (1, "process.failed")
+    assert "LookupError at fail" in said["message"], "it came from where it was to come from"
 
 
 def test_what_the_gateways_loop_and_server_report_quotes_nothing() -> None:
     source = """
 import asyncio, logging, sys, msgspec
+from unittest.mock import Mock
 from strongroom.gateway import __main__ as room, server
+from strongroom.gateway.watching import Watching
+async def application(scope, receive, send):
+    pass
 async def fail(config):
     def late():
         raise LookupError(config.secret)
     asyncio.get_running_loop().call_soon(late)
     await asyncio.sleep(0.05)
-    server._uvicorn(CONFIG, None)  # sets up its own logging unless told not to
+    server._uvicorn(Mock(tls=None), application)  # sets up its own logging unless told not to
     try:
         raise LookupError(config.secret)
     except LookupError:
@@ -237,7 +246,7 @@ async def fail(config):
 room.serve = fail
 class Anything(msgspec.Struct):
     secret: str
-CONFIG = room.GatewayConfig("127.0.0.1", 0, 3, 4, "db", "pepper", "m")
+    watching: Watching = Watching()
 room.GatewayConfig = Anything
 sys.exit(room.main())
 """
