@@ -71,7 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with open_log(home / "state", "gateway", key) as log:
         log.write(RequestIntent("a", "Globex & Sons", "0", "chat", "smol", {"requests": 1}))
         log.write(RequestFinal("a", "answered", {"requests": 1, "output_tokens": 4321}))
-        log.write(Signal("grid", "Globex & Sons", 950, 900, "none", {"subjects": 1, "count": 2}))
+        log.write(Signal("grid", "Globex & Sons", 950, 900, "none", {"subjects": 1, "seen": 2}))
     base = [sys.executable, "-m", "strongroom.cli"]
     if not (Path(__file__).resolve().parents[2] / "src/strongroom/cli/__main__.py").exists():
         base = [str(Path(sys.executable).with_name("strongroom"))]
@@ -141,7 +141,7 @@ def test_a_mistyped_organisation_is_refused(running: Running) -> None:
 
 
 def test_signals_are_explained_as_detection_explains_them() -> None:
-    known = Signal("spread", "", 25_000, 24_000, "none", {"subjects": 25, "count": 900})
+    known = Signal("spread", "", 25_000, 24_000, "none", {"subjects": 25, "seen": 900})
     assert "25 organisations send little but one template" in explained(known)
     other = Signal("later-kind", "", 1500, 1000, "none")
     assert explained(other) == "Its score is 1.5, where 1 is the limit."

@@ -85,6 +85,7 @@ class Door:
         if not line:
             raise RuntimeError(self.process.communicate(timeout=10)[1])
         self.url: str = json.loads(line)["url"]
+        self.operators: str = json.loads(line)["operators"]
         self.port = int(self.url.rpartition(":")[2])
 
     def restart(self) -> None:

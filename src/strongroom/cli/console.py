@@ -67,7 +67,7 @@ def explained(signal: Signal) -> str:
     for kind in KINDS:
         if kind == signal.detector:
             subjects = signal.counts.get("subjects", 1)
-            count = signal.counts.get("count", 1)
+            count = signal.counts.get("seen", 1)
             return explain(kind, signal.score / 1000, signal.threshold / 1000, subjects, count)
     return f"Its score is {signal.score / 1000:g}, where {signal.threshold / 1000:g} is the limit."
 
