@@ -28,7 +28,7 @@ from extraction.corpus import Corpus
 from extraction.text_users import USERS, Texts
 
 from strongroom.gateway.detection.detector import Detector
-from strongroom.gateway.detection.interface import Rows, Thresholds
+from strongroom.gateway.detection.interface import DetectionConfig, Rows, Thresholds
 
 SECRET = b"of the benchmark"
 FALSE_ALARMS = 0.01
@@ -38,7 +38,7 @@ HONEST = 100
 ATTACK_WORLDS = 20
 IMAGE_ACCOUNTS = 30
 IMAGE_ROWS = 96
-SILENT = Thresholds(9e9, 9e9, 9e9, 9e9, 9e9, 9e9, 9e9)
+SILENT = DetectionConfig(thresholds=Thresholds(*[9e9] * 7))
 
 Query = list[int] | Rows
 Highest = dict[str, dict[str, float]]
@@ -136,7 +136,7 @@ def text_setting(texts: Texts) -> Setting:
     return Setting(
         "language model", lambda seed: text_world(texts, seed), tuple(text_attacks.ATTACKS),
         single, spread, texts.prompt([]), ("grid", "coverage", "spread", "spread_grid"),
-        ("catalogue", "code completion"),
+        ("catalogue",),
     )  # fmt: skip
 
 
@@ -229,33 +229,35 @@ class Bench:
 
     def show(self) -> None:
         """Print Markdown."""
-        kinds, test = self.setting.kinds, self.honest[1]
+        kinds = self.setting.kinds
         print(f"\n## {self.setting.name}\n")
         print(f"{len(self.who[0])} honest organisations to calibrate, {len(self.who[1])} to test;")
-        print(
-            f"{np.median(self.times):.0f} microseconds a request (median of the worlds' means).\n"
-        )
-        print("| detector | threshold | false alarms, test half | threshold without the awkward |")
-        print("|---|---|---|---|")
-        for kind in kinds:
-            limit, plain = self.limits["all"][kind], self.limits["plain"][kind]
-            print(
-                f"| {kind} | {limit:.3g} | {rate([s > limit for s in test[kind]])} | {plain:.3g} |"
-            )
-        alarms = [
-            any(test[kind][i] > self.limits["all"][kind] for kind in kinds)
-            for i in range(len(self.who[1]))
-        ]
-        print(f"| any | | {rate(alarms)} | |\n\nAlarms of any detector, by kind of honest user:")
-        for who in sorted(set(self.who[1])):
-            of = [alarm for alarm, each in zip(alarms, self.who[1], strict=True) if each == who]
-            print(f"- {who}: {sum(of)} of {len(of)}")
-        for title, table in (("one account", self.single), ("many accounts", self.spread)):
-            for name, limits in self.limits.items():
-                print(f"\n| {title}, thresholds of {name} | " + " | ".join(kinds) + " | any |")
+        print(f"{np.median(self.times):.0f} microseconds a request (median of the worlds' means)")
+        for calibrated, limits in self.limits.items():
+            without = self.setting.awkward if calibrated == "plain" else ()
+            print(f"\n### Calibrated {'without: ' + ', '.join(without) if without else 'on all'}\n")
+            self._show_false_alarms(limits, without)
+            for title, table in (("one account", self.single), ("many accounts", self.spread)):
+                print(f"\n| attack, {title} | " + " | ".join(kinds) + " | any |")
                 print("|---|" + "---|" * (len(kinds) + 1))
                 for attack, scores in table.items():
                     _show_row(attack, scores, limits)
+
+    def _show_false_alarms(self, limits: dict[str, float], without: tuple[str, ...]) -> None:
+        test, who = self.honest[1], self.who[1]
+        alarms = {kind: np.array(test[kind]) > limits[kind] for kind in limits}
+        alarms["any"] = np.any(list(alarms.values()), axis=0)
+        kept = [each not in without for each in who]
+        print("| detector | threshold | false alarms, test half |\n|---|---|---|")
+        for kind, found in alarms.items():
+            shown = f"{limits[kind]:.3g}" if kind in limits else ""
+            print(f"| {kind} | {shown} | {rate(list(found[kept]))} |")
+        print("\nAlarms of any detector, by kind of honest user: ", end="")
+        parts = []
+        for kind in sorted(set(who)):
+            of = alarms["any"][[each == kind for each in who]]
+            parts.append(f"{kind} {of.sum()} of {len(of)}")
+        print("; ".join(parts) + ".")
 
     def data(self) -> dict[str, object]:
         """Everything that ROC curves need, and their areas."""

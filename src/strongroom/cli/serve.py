@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from strongroom.cli.home import Home
     from strongroom.cli.settings import Serving
     from strongroom.gateway.config import GatewayConfig, Tls
+    from strongroom.gateway.content.config import ContentConfig
     from strongroom.gateway.jwt_identity import JwtTrust
     from strongroom.gateway.watching import Watching
     from strongroom.keeper.config import KeeperConfig
@@ -198,8 +199,20 @@ class Plan:
             certificates=settings.certificate,
             text=settings.text,
             pacing=settings.pacing,
+            detection=settings.detection,
+            content=self._content(),
             watching=self.watching,
         )
+
+    def _content(self) -> ContentConfig:
+        from msgspec.structs import replace
+
+        content = self.home.settings.content
+        moderation = content.moderation
+        if moderation is None or not moderation.token_file:
+            return content
+        file = str(self.home.path / moderation.token_file)
+        return replace(content, moderation=replace(moderation, token_file=file))
 
     def _tokens(self) -> JwtTrust | None:
         from msgspec.structs import replace

@@ -16,6 +16,8 @@ from msgspec import Meta
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.client_certificates import ClientCertificate
 from strongroom.gateway.config import Replica
+from strongroom.gateway.content.config import ContentConfig
+from strongroom.gateway.detection.interface import DetectionConfig
 from strongroom.gateway.jwt_identity import JwtTrust
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
@@ -106,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: JwtTrust | None = None
     certificate: Annotated[tuple[ClientCertificate, ...], Meta(max_length=1000)] = ()
     pacing: Pacing = Pacing()
+    detection: DetectionConfig = DetectionConfig()
+    content: ContentConfig = ContentConfig()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 
 

@@ -60,6 +60,44 @@ system_role = "allow"             # whether callers may send system messages; "r
 tick_ms = 50                      # an event every so many milliseconds; 0 sends what comes
 pad_bytes = 512                   # sizes are multiples of it; 0 does not pad
 
+# Who seems to copy the model through its answers (docs/detection.md).
+[detection]
+enabled = true
+most_per_second = 1_000           # queries looked at; of more, a random share
+action = "record"                 # of a signal: only "record" it, "throttle" or "suspend" as well
+factor = 10                       # throttled: each request counts as so many against its rate
+seconds = 3_600                   # how long
+
+[detection.thresholds]            # measured on the project's own traffic: calibrate on yours
+grid = 0.8                        # share of prompts put together from parts of earlier ones
+coverage = 0.72                   # different tokens in new text
+spread = 10.0                     # organisations that live off one template
+spread_grid = 0.1                 # the share of `grid`, over such organisations together
+distances = 0.12                  # how far distances between inputs are from normal
+outlying = 1.2                    # times as far from everybody's inputs as is usual
+neighbours = 0.04                 # share of inputs very near to other organisations'
+window = 86_400.0                 # seconds after which the silent are forgotten
+
+# What may be said to the model and by it; take the # away (docs/content-policy.md).
+#
+# [[content.rules]]
+# name = "project name"
+# pattern = "project (?:red|green) fox"
+# ignore_case = true
+# whole_words = false
+# input = true
+# output = true
+#
+# [content.moderation]            # a service that speaks as OpenAI's moderation endpoint does
+# url = "https://moderation.example/v1/moderations"
+# model = ""
+# token_file = "keys/moderation"  # a file of mode 0600
+# seconds = 3.0                   # for one judgement; nothing passes after that
+# segment = 1024                  # characters of an answer that are judged together
+# overlap = 256                   # of them, judged with what follows before they are shown
+# input = true
+# output = true
+
 # What operators look at, apart from the door of the callers: metrics, state (docs/operations.md).
 [watching]
 host = "127.0.0.1"                # it asks for no key: only operators and monitoring may reach it

@@ -12,6 +12,8 @@ from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.client_certificates import ClientCertificate
+from strongroom.gateway.content.config import ContentConfig
+from strongroom.gateway.detection.interface import DetectionConfig
 from strongroom.gateway.jwt_identity import JwtTrust
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
@@ -72,6 +74,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificates: tuple[ClientCertificate, ...] = ()
     text: TextPolicy = TextPolicy()
     pacing: Pacing = Pacing()
+    content: ContentConfig = ContentConfig()
+    detection: DetectionConfig = DetectionConfig()
     watching: Watching = Watching(port=0)
 
     @property

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from strongroom.boundary.frames import Done, Labels, Tokens, TokenScores
+from strongroom.gateway.content.interface import Scan
 from strongroom.gateway.keeper_client import Exchange
 from strongroom.gateway.pacing import Ticks
 from strongroom.gateway.stops import StopScanner
@@ -32,7 +33,11 @@ class Generating:
     """
 
     def __init__(
-        self, exchange: Exchange, tokenizer: ModelTokenizer, stops: tuple[str, ...]
+        self,
+        exchange: Exchange,
+        tokenizer: ModelTokenizer,
+        stops: tuple[str, ...],
+        scan: Scan | None = None,
     ) -> None:
         self.finish_reason: FinishReason = "stop"
         self.outcome = "stop"
@@ -41,6 +46,7 @@ class Generating:
         self._detokenizer = Detokenizer(tokenizer)
         self._scanner = StopScanner(stops)
         self._stopping = bool(stops)
+        self._scan = scan
         self._over = False
 
     async def pieces(self, ticks: Ticks) -> AsyncIterator[Piece]:
@@ -54,14 +60,14 @@ class Generating:
         begun = [await self._exchange.next()]
         while True:
             await ticks.wait()
-            yield self._piece(begun + self._exchange.waiting())
+            yield await self._piece(begun + self._exchange.waiting())
             if self._over:
                 return
             # What is ready now and was not taken is a refusal: it is raised here.
             idle = ticks.fixed and not self._exchange.ready
             begun = [] if idle else [await self._exchange.next()]
 
-    def _piece(self, answers: list[Tokens | Done | Labels]) -> Piece:
+    async def _piece(self, answers: list[Tokens | Done | Labels]) -> Piece:
         """All that has come at once. What comes behind a stop string is dropped."""
         text, ids, scores = "", list[int](), list[TokenScores]()
         for answer in answers:
@@ -82,4 +88,12 @@ class Generating:
         if ids and not self._stopping:  # then nothing is held back, and one call does for all
             text = self._detokenizer.push(ids)
         self.completion_tokens += len(ids)
+        text = await self._judged(text, last=self._over)
         return Piece(text, tuple(ids), tuple(scores))
+
+    async def _judged(self, text: str, *, last: bool) -> str:
+        """What of ``text``, and of text before it, the content policy lets out now."""
+        if self._scan is None:
+            return text
+        shown = await self._scan.push(text) if text else ""
+        return shown + await self._scan.finish() if last else shown

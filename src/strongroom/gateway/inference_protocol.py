@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from strongroom import __version__
 from strongroom.boundary.frames import MAX_TENSOR_BYTES, Classify, Labels
+from strongroom.gateway.detection.interface import Rows
 from strongroom.gateway.http import JSON_TYPE, Request
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.pipeline.desk import Desk
@@ -116,6 +117,7 @@ class InferenceProtocol:
                 await passage.progress()
             if not isinstance(answer, Labels):
                 raise RuntimeError("the client let a wrong answer through")
+            passage.observe(Rows(frame.data, frame.dtype, frame.shape[0], tuple(answer.labels)))
             said = _encode(self._answer(asked, answer))
             await passage.answered("label", said)
             await request.answer_bytes(said, 200, (JSON_TYPE,))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from strongroom.gateway.answers import Envelope, Scribe, usage
+from strongroom.gateway.content.interface import ContentPolicy, Scan
 from strongroom.gateway.generating import Generating, Piece
 from strongroom.gateway.http import Request
 from strongroom.gateway.keeper_client import KeeperClient
@@ -18,6 +19,7 @@ from strongroom.gateway.pacing import Pacing, Ticks
 from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.pipeline.passage import Passage
 from strongroom.gateway.pipeline.spending import Spending
+from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import Fields, check_unique, parse_object
@@ -76,12 +78,14 @@ class OpenAIApi:
             most = model.most_scores(caller.organisation)
             generation = meaning(fields, most, model.text)  # step 7
             model.require(generation.model)
+            scan = await _judged(self._desk.content, generation)
             ids = await model.tokens(generation)  # step 8
             check_unique(body)  # the dearest look at a long text: after its length was judged
             frame = model.frame(self._keeper.next_id(), caller.organisation, generation, ids)
             rung = model.rung(caller.organisation)
             spending = Spending(frame, model.card, rung, self._desk.rates)
             await passage.reserve(spending, _asked(generation))  # steps 9 and 10
+            passage.observe(ids)
             envelope = Envelope(chat=route == "chat", model=model.name, stream=generation.stream)
             answer = _Answer(
                 passage, request, generation, envelope, len(ids), route == "chat", ticks, pacing
@@ -90,10 +94,31 @@ class OpenAIApi:
             with passage.hold():
                 exchange = passage.exchange = self._keeper.start(frame)  # step 11
                 async with exchange:
-                    generating = Generating(exchange, model.tokenizer, generation.stops)
+                    generating = Generating(exchange, model.tokenizer, generation.stops, scan)
                     await answer.write(generating, scribe)  # step 12
             await passage.answered(generating.outcome, answer.text.encode())  # step 13
             await answer.finish()
+
+
+async def _judged(policy: ContentPolicy | None, generation: Generation) -> Scan | None:
+    """Let the content policy judge what is asked; what will judge the answer.
+
+    Raises:
+        Refusal: what the policy forbids; or scores, which name tokens before they are judged.
+    """
+    if policy is None:
+        return None
+    if generation.scores:
+        raise Refusal(
+            "gateway.content_scores",
+            "Scores are not shown where a content policy judges answers.",
+            action="Leave out logprobs.",
+            status=403,
+            param="logprobs",
+        )
+    texts = [message.content for message in generation.messages]
+    await policy.check_input("\n".join(texts) if texts else generation.prompt)
+    return policy.output()
 
 
 def _asked(generation: Generation) -> bytes:

@@ -10,7 +10,7 @@ from strongroom.boundary.frames import MAX_TOP_LOGPROBS, Generate, ModelCard, Ru
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.chat_template import ChatTemplate
 from strongroom.gateway.refusals import Refusal
-from strongroom.gateway.schema import Generation
+from strongroom.gateway.schema import Generation, Message
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.tokenizing import ModelTokenizer
 
@@ -114,6 +114,12 @@ class ServedModel:
                 "gateway.empty_prompt", "The prompt is empty.", action="Send text.", param="prompt"
             )
         return ids
+
+    def scaffold(self) -> list[int]:
+        """The ids of an empty conversation, which every chat holds; none without a template."""
+        if self._template is None:
+            return []
+        return self._template.encode((Message(role="user", content=""),))
 
     def frame(self, number: int, tenant: str, generation: Generation, ids: list[int]) -> Generate:
         """The one frame that is forwarded: our own encoding, with ``max_tokens`` bounded."""

@@ -28,11 +28,14 @@ from strongroom.gateway.api_keys import Authenticator
 from strongroom.gateway.app import Gateway
 from strongroom.gateway.client_certificates import CertificateAuthenticator
 from strongroom.gateway.config import GatewayConfig, read_pepper
+from strongroom.gateway.content.opening import open_policy
+from strongroom.gateway.detection.detector import Detector
 from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.jwt_identity import JwtAuthenticator
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.operator_listener import TimedRecord, observing, watched
 from strongroom.gateway.pipeline.desk import Desk
+from strongroom.gateway.pipeline.guarding import Guard
 from strongroom.gateway.pipeline.recovery import recover
 from strongroom.gateway.pipeline.switching import Switching
 from strongroom.gateway.served_model import ServedModel
@@ -79,7 +82,11 @@ async def serve(config: GatewayConfig) -> None:
             observer=observer,
             model=(model.name, hello.card.manifest_digest, rungs_digest(hello.card)),
             rates=config.compute,
+            content=open_policy(config.content),
         )
+        if config.detection.enabled:
+            detector = Detector(config.detection, model.scaffold())
+            desk.guard = Guard(detector, desk.book.write, observer)
         listener = stack.enter_context(_listen(config.host, config.port))  # (4)
         operators = stack.enter_context(_listen(config.watching.host, config.watching.port))
         await stack.enter_async_context(

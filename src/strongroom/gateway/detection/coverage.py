@@ -16,12 +16,12 @@ import numpy.typing as npt
 from strongroom.gateway.detection.sketching import Buckets
 
 _SAMPLE: Final = 512
-_MOST_EACH: Final = 32
+_MOST_EACH: Final = 48
 _SMOOTH: Final = 0.25
 
 
 class Coverage:
-    """One stream of new tokens; 1 KiB. Of one prompt, 32 tokens at most count."""
+    """One stream of new tokens; 1 KiB. Of one prompt, 48 tokens at most count."""
 
     __slots__ = ("_filled", "_tokens", "samples", "score")
 

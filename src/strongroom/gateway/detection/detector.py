@@ -19,22 +19,23 @@ from strongroom.gateway.detection.distances import Distances
 from strongroom.gateway.detection.explanations import explain
 from strongroom.gateway.detection.interface import (
     KINDS,
+    DetectionConfig,
     Kind,
     Policy,
     Rows,
     Signal,
     Standing,
     State,
-    Thresholds,
 )  # fmt: skip
 from strongroom.gateway.detection.population import Closeness, Population
 from strongroom.gateway.detection.recombination import LEAST_JUDGED, Recombination
+from strongroom.gateway.detection.sampling import Sampler
 from strongroom.gateway.detection.sketching import Sketcher, TextSketch
 
 MOST_ORGANISATIONS: Final = 1024
 """Organisations with streams of their own; the one longest silent is forgotten first."""
 
-LEAST_SAMPLES: Final = 4
+LEAST_SAMPLES: Final = 2
 LEAST_ROWS: Final = 64
 
 _MOST_KEYS: Final = 1024
@@ -42,6 +43,9 @@ _MOST_STANDINGS: Final = 65_536
 _MOST_RAISED: Final = 8192
 _SHOWN: Final = 256
 _NORMAL: Final = Standing(suspended=False, factor=1, until=0.0)
+
+
+Query = Sequence[int] | Rows
 
 
 class _Organisation:
@@ -62,21 +66,20 @@ class Detector:
     """All detectors over one door. Not thread-safe: it belongs to the event loop.
 
     Args:
-        thresholds: when to speak.
-        policy: what a signal does.
+        config: when to speak, what a signal does, how many queries to look at.
         common: token ids of an empty conversation, which every prompt of this model holds.
         secret: keys the sketches; random by default, so that they die with the process.
     """
 
     def __init__(
         self,
-        thresholds: Thresholds = Thresholds(),  # noqa: B008 - frozen
-        policy: Policy = Policy(),  # noqa: B008 - frozen
+        config: DetectionConfig = DetectionConfig(),  # noqa: B008 - frozen
         common: Sequence[int] = (),
         secret: bytes | None = None,
     ) -> None:
-        self._thresholds = thresholds
-        self._policy = policy
+        self.policy: Policy = config
+        self._thresholds = config.thresholds
+        self._sampler = Sampler(config.most_per_second)
         self._sketcher = Sketcher(secret or secrets.token_bytes(32), common)
         self._organisations: OrderedDict[str, _Organisation] = OrderedDict()
         self._clusters = Clusters()
@@ -90,7 +93,7 @@ class Detector:
         self._now = 0.0
 
     def observe(
-        self, organisation: str, key_id: str, query: Sequence[int] | Rows, now: float
+        self, organisation: str, key_id: str, query: Query, now: float
     ) -> tuple[Signal, ...]:
         """Take note of one query: the token ids of a prompt, or classified rows.
 
@@ -102,6 +105,8 @@ class Detector:
         """
         self._queries += 1
         self._now = now
+        if not self._sampler.take(now):
+            return ()
         if now - self._aged_at > self._thresholds.window / 2:
             self._clusters.age()
             self._aged_at = now
@@ -223,13 +228,13 @@ class Detector:
             self._raised.popitem(last=False)
         threshold = float(getattr(self._thresholds, kind))
         text = explain(kind, score, threshold, len(subjects), count)
-        signal = Signal(kind, subjects, round(score, 4), threshold, text, since)
+        signal = Signal(kind, subjects, round(score, 4), threshold, text, since, count)
         self._counts[kind] += 1
         self._active.append(signal)
         return signal
 
     def _treat(self, subject: str) -> None:
-        policy = self._policy
+        policy = self.policy
         if policy.action == "record":
             return
         suspended = policy.action == "suspend"

@@ -17,6 +17,9 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 
 
+Action = Literal["record", "throttle", "suspend"]
+
+
 class Rows(msgspec.Struct, frozen=True):
     """The input of a classification and its outcome.
 
@@ -35,7 +38,8 @@ class Signal(msgspec.Struct, frozen=True):
 
     ``subjects``: the organisations concerned, at most 1,024 of them, the busiest first; ``score``
     and ``threshold`` in the detector's own unit; ``since``: start of what was looked at, in
-    seconds of the caller's clock. ``explanation``: one sentence without any of a query's content.
+    seconds of the caller's clock; ``seen``: the keys of an organisation, or the prompts of a shared
+    template. ``explanation``: one sentence without any of a query's content.
     """
 
     kind: Kind
@@ -44,6 +48,7 @@ class Signal(msgspec.Struct, frozen=True):
     threshold: float
     explanation: str
     since: float
+    seen: int
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,13 +58,13 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of one kind on one subject.
     """
 
-    grid: float = 0.9
-    coverage: float = 0.9
-    spread: float = 24.0
-    spread_grid: float = 0.9
-    distances: float = 0.2
-    outlying: float = 2.0
-    neighbours: float = 0.3
+    grid: float = 0.8
+    coverage: float = 0.72
+    spread: float = 10.0
+    spread_grid: float = 0.1
+    distances: float = 0.12
+    outlying: float = 1.2
+    neighbours: float = 0.04
     window: float = 86_400.0
 
 
@@ -70,9 +75,18 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``suspend``: for ``seconds``, its requests are refused.
     """
 
-    action: Literal["record", "throttle", "suspend"] = "record"
+    action: Action = "record"
     factor: Annotated[int, Meta(ge=2, le=1000)] = 10
     seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 3600
+
+
+class DetectionConfig(Policy, frozen=True, forbid_unknown_fields=True):
+    """``[detection]`` of strongroom.toml. ``most_per_second``: queries looked at; of more, a random
+    share is, so that watching costs a bounded part of a core."""
+
+    enabled: bool = True
+    most_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    thresholds: Thresholds = Thresholds()
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from strongroom.errors import StrongroomError
+from strongroom.gateway.content.interface import ContentPolicy
 from strongroom.gateway.http import Request
 from strongroom.gateway.identity import Caller
 from strongroom.gateway.ids import new_id
+from strongroom.gateway.pipeline.guarding import Guard
 from strongroom.gateway.pipeline.passage import Asks, Passage
 from strongroom.gateway.pipeline.refusal_book import RefusalBook
 from strongroom.gateway.pipeline.spending import ComputeRates
@@ -61,6 +63,7 @@ class Desk:
         observer: who is told what happens.
         model: name of the model, digest of its manifest, digest of its sealed policy.
         rates: how compute is reckoned.
+        content: what may be said, to the model and by it.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Desk:
         observer: Observer,
         model: tuple[str, str, str],
         rates: ComputeRates,
+        content: ContentPolicy | None = None,
     ) -> None:
         self.counters = counters
         self.switching = switching
@@ -83,6 +87,8 @@ class Desk:
         self.observer = observer
         self.model_name, self.model_digest, self.policy_digest = model
         self.rates = rates
+        self.content = content
+        self.guard: Guard | None = None
         self.failure: StrongroomError | None = None
         self.on_failure: Callable[[], None] = lambda: None
         self.book = RefusalBook(record, self._note_failure)

@@ -32,24 +32,27 @@ def parts(request_id: str) -> tuple[str, str]:
 class Meter:
     """The reservations of one request."""
 
-    __slots__ = ("_counters", "_held", "_ids", "_subjects", "_told_before")
+    __slots__ = ("_counters", "_held", "_ids", "_itself", "_subjects", "_told_before")
 
     def __init__(self, counters: Counters, request_id: str) -> None:
         self._counters = counters
         self._ids = parts(request_id)
+        self._itself = ITSELF
         self._held: list[str] = []
         self._subjects: Sequence[Subject] = ()
         self._told_before = 0
 
-    async def enter(self, caller: Caller, told: Told) -> None:
-        """Step 5. ``told`` gets the headers that say how the limits stand.
+    async def enter(self, caller: Caller, told: Told, factor: int = 1) -> None:
+        """Step 5. ``told`` gets the headers that say how the limits stand; the request counts as
+        ``factor`` requests.
 
         Raises:
             Refusal: 429, which limit; or 503.
         """
         self._subjects = caller.subjects
         self._told_before = len(told)
-        await self._reserve(self._ids[0], ITSELF, told)
+        self._itself = Cost(requests=factor)
+        await self._reserve(self._ids[0], self._itself, told)
 
     async def reserve(self, worst: Cost, told: Told) -> None:
         """Step 9, for what ``enter`` has not taken; raises as ``enter``."""
@@ -62,7 +65,9 @@ class Meter:
 
     async def close(self, cost: Cost) -> None:
         """End what is held: the request itself is spent, and ``cost`` of the rest."""
-        for held, actual in zip(self._held, (ITSELF, cost._replace(requests=0)), strict=False):
+        for held, actual in zip(
+            self._held, (self._itself, cost._replace(requests=0)), strict=False
+        ):
             await self._counters.settle(held, actual, final=True)
         self._held.clear()
 

@@ -22,6 +22,7 @@ from strongroom.ledger.entries import Refused, RequestFinal, RequestIntent
 from strongroom.store.limits import NOTHING, RESOURCES, Cost
 
 if TYPE_CHECKING:
+    from strongroom.gateway.detection.detector import Query
     from strongroom.gateway.identity import Caller
     from strongroom.gateway.pipeline.desk import Desk
 
@@ -71,7 +72,8 @@ class Passage:
         caller = self.caller = self._desk.identify(self._request)
         caller.require(self._route)
         self._desk.switching.require(caller.organisation)
-        await self._meter.enter(caller, self._request.told)
+        factor = self._desk.guard.require(caller) if self._desk.guard else 1
+        await self._meter.enter(caller, self._request.told, factor)
         return caller, body
 
     async def reserve(self, spending: Spending, what: bytes) -> None:
@@ -104,6 +106,11 @@ class Passage:
         except StrongroomError as error:
             raise desk.record_failed(error) from None
         self._watched.admitted(worst.input_tokens, worst.output_tokens)
+
+    def observe(self, query: Query) -> None:
+        """Let detection look at what was asked."""
+        if self._desk.guard is not None:
+            self._desk.guard.observe(self.id, self._known(), query)
 
     def hold(self) -> Held:
         """Context of everything between the intent and the end: what may be ended from outside."""

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from strongroom.errors import StrongroomError
-from strongroom.ledger.entries import Refused
+from strongroom.ledger.entries import Refused, Signal
 from strongroom.ledger.interface import Record
 
 TIMES: Final = "times"
@@ -49,7 +49,7 @@ class RefusalBook:
             self._seen[kind] = (entry, seen[1] + 1)
             return
         self._seen[kind] = (entry, 0)
-        self._write(entry)
+        self.write(entry)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECOND, self._turn)
 
@@ -65,15 +65,16 @@ class RefusalBook:
         self._timer = None
         for entry, times in self._seen.values():
             if times:
-                self._write(msgspec.structs.replace(entry, counts={TIMES: times}))
+                self.write(msgspec.structs.replace(entry, counts={TIMES: times}))
         self._seen.clear()
 
-    def _write(self, entry: Refused) -> None:
+    def write(self, entry: Refused | Signal) -> None:
+        """Append ``entry``; nobody waits for it but ``close``."""
         task = asyncio.ensure_future(self._append(entry))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _append(self, entry: Refused) -> None:
+    async def _append(self, entry: Refused | Signal) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 await self._record.append(entry)
