@@ -103,6 +103,13 @@ SPEEDS = [0.0, 0.02, 0.15]
 TICK = 0.06
 
 
+def in_ticks(gaps: list[float]) -> bool:
+    """Whether gaps are ticks; the last, before which the record is written, may be several."""
+    *streaming, end = gaps
+    ticks = [abs(gap - TICK) for gap in streaming] or [0.0]
+    return median(ticks) < 0.02 and abs(end - TICK * max(1, round(end / TICK))) < 0.03
+
+
 def test_sizes_and_gaps_say_nothing_of_the_tokens(open_door: OpenDoor) -> None:
     door = open_door(pacing=Pacing(tick_ms=60))
     for answer, pause in product((TERSE, WORDY), SPEEDS):
@@ -110,7 +117,7 @@ def test_sizes_and_gaps_say_nothing_of_the_tokens(open_door: OpenDoor) -> None:
             seen = observe(door, answer, pause)
             assert seen.text == answer
             assert set(seen.sizes) == {512}, seen.sizes
-            if abs(median(seen.gaps) - TICK) < 0.02:
+            if in_ticks(seen.gaps):
                 break
         else:
             pytest.fail(f"gaps are not ticks: {seen.gaps}")
