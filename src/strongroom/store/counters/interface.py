@@ -53,6 +53,10 @@ class Counters(ABC):
         """
 
     @abstractmethod
+    async def held(self, prefix: str) -> dict[str, Cost]:
+        """What is held under ids that begin with ``prefix``, and what was reserved for each."""
+
+    @abstractmethod
     async def usage(self, subject: Subject) -> Usage:
         """What the subject has spent, and what is held for it."""
 

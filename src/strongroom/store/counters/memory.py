@@ -72,6 +72,10 @@ class MemoryCounters(Counters):
         """See ``Counters``."""
         return await self.settle(request_id, NOTHING, final=True)
 
+    async def held(self, prefix: str) -> dict[str, Cost]:
+        """See ``Counters``."""
+        return {name: each.worst for name, each in self._held.items() if name.startswith(prefix)}
+
     async def usage(self, subject: Subject) -> Usage:
         """See ``Counters``."""
         return self._account(subject, self._clock()).usage()

@@ -22,9 +22,12 @@ All keys begin with one prefix that holds a hash tag, so they lie in one slot of
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import msgspec
 
 from strongroom.errors import ConfigurationRefused, EnvironmentLacks
 from strongroom.store.counters.account import Account, Window, denied, granted
@@ -124,6 +127,21 @@ class RedisCounters(Counters):
         except self._gone as error:
             _unavailable(error)
 
+    async def held(self, prefix: str) -> dict[str, Cost]:
+        """See ``Counters``. Looks through all keys of the server: not for the request path."""
+        start = self._prefix + b"r:"
+        wanted = start + prefix.encode()
+        found = {}
+        try:
+            async for key in self._redis.scan_iter(_literally(wanted) + b"*", count=1000):
+                packed: Any = await self._redis.get(key)
+                if packed is not None:
+                    worst, *_ = msgspec.msgpack.decode(packed)
+                    found[key[len(start) :].decode()] = Cost(*worst)
+        except self._gone as error:
+            _unavailable(error)
+        return found
+
     async def usage(self, subject: Subject) -> Usage:
         """See ``Counters``."""
         rate = subject.limits.minute.requests
@@ -195,6 +213,11 @@ def _connect(url: str) -> tuple[Redis, _Errors, _Errors]:
             action="Use redis://HOST:PORT/DB, rediss://... or unix://PATH.",
         ) from None
     return client, (RedisError, OSError), (ConnectionLost,)
+
+
+def _literally(text: bytes) -> bytes:
+    """For a pattern of Redis: no character of ``text`` means anything but itself."""
+    return re.sub(rb"([*?\[\]^\\-])", rb"\\\1", text)
 
 
 def _name(subject: Subject) -> str:
