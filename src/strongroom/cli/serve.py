@@ -188,6 +188,7 @@ class Plan:
             ready_fd=wires.ready_write,
             database=settings.stores.identity or str(self.home.database),
             counters=settings.stores.counters,
+            lease_requests=settings.stores.lease_requests,
             pepper=str(self.home.keys / "pepper"),
             log_key=str(self.home.log_key),
             state=str(self.home.state),

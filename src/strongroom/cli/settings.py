@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.client_certificates import ClientCertificate
-from strongroom.gateway.config import Replica
+from strongroom.gateway.config import LeaseRequests, Replica
 from strongroom.gateway.content.config import ContentConfig
 from strongroom.gateway.detection.interface import DetectionConfig
 from strongroom.gateway.jwt_identity import JwtTrust
@@ -78,6 +78,7 @@ class Stores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     identity: Annotated[str, Meta(max_length=4096, pattern=r"^$|^postgres(ql)?://")] = ""
     counters: Annotated[str, Meta(max_length=4096, pattern=r"^$|^(rediss?|unix)://")] = ""
+    lease_requests: LeaseRequests = 0
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -118,6 +118,7 @@ gateways = []                     # watching addresses to look at, as "10.0.0.7:
 [stores]
 identity = ""                     # "postgresql://user@host/database"; none: SQLite in this home
 counters = ""                     # "redis://host:6379/0" (or Valkey); none: in the gateway's memory
+lease_requests = 0                # take budget in blocks of so many requests; 0 asks for each
 
 # Who may call besides the holders of API keys (docs/identity.md); take the # away to use one.
 #

@@ -29,6 +29,9 @@ Replica = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9\-]*$")]
 _Descriptor = Annotated[int, Meta(ge=3)]
 
 
+LeaseRequests = Annotated[int, Meta(ge=0, le=10_000)]
+
+
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TLS 1.2 and up with this certificate chain and key (PEM files).
 
@@ -49,7 +52,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``log_key`` signs the record, which lies in the folder ``state``; ``replica`` tells gateways
     of one home apart, each of which writes a log of its own. ``tokens`` and ``certificates`` say
     who else than the holder of an API key is let in. ``counters`` is the URL of a Redis
-    that several gateways count in; without it this one counts in its memory.
+    that several gateways count in, in blocks of ``lease_requests`` if that is not 0; without it
+    this one counts in its memory.
     """
 
     host: _Text
@@ -68,6 +72,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
     replica: Replica = ""
     counters: Annotated[str, Meta(max_length=4096)] = ""
+    lease_requests: LeaseRequests = 0
     compute: ComputeRates = ComputeRates()
     tls: Tls | None = None
     tokens: JwtTrust | None = None

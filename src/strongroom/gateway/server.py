@@ -61,7 +61,9 @@ async def serve(config: GatewayConfig) -> None:
         pepper = read_pepper(Path(config.pepper))  # (1)
         log_key = LogKey.load(Path(config.log_key))
         store = stack.enter_context(open_identity_store(config.database))
-        counters = await open_counters(config.counters, store)
+        counters = await open_counters(
+            config.counters, store, replica=config.replica, lease_requests=config.lease_requests
+        )
         stack.push_async_callback(counters.close)
         log = stack.enter_context(open_log(Path(config.state), config.log_name, log_key))  # (2)
         await recover(log, counters)

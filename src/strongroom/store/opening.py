@@ -23,8 +23,13 @@ def open_identity_store(address: str) -> IdentityStore:
     return SqliteStore(Path(address))
 
 
-async def open_counters(address: str, store: IdentityStore) -> Counters:
+async def open_counters(
+    address: str, store: IdentityStore, *, replica: str = "", lease_requests: int = 0
+) -> Counters:
     """Counters in Redis if ``address`` is its URL, in this process if it is empty.
+
+    With ``lease_requests``, blocks of so many requests are taken from Redis for ``replica``; what
+    a dead process of this name had leased is charged.
 
     ``store`` remembers that counting has begun: an empty counter store is taken for a new one once,
     and for one that lost what it knew ever after.
@@ -42,4 +47,10 @@ async def open_counters(address: str, store: IdentityStore) -> Counters:
     if not store.counting_begun():
         await counters.begin()
         store.begin_counting()
-    return counters
+    if not lease_requests:
+        return counters
+    from strongroom.store.counters.leased import LeasedCounters
+
+    leased = LeasedCounters(counters, replica, lease_requests)
+    await leased.recover()
+    return leased
