@@ -134,3 +134,11 @@ def test_each_kind_of_model_has_its_routes(classifier_door: Door, door: Door) ->
     assert (status, body["error"]["code"]) == (404, "gateway.not_a_language_model")
     status, body = call(door, tensor())
     assert (status, body["code"]) == (404, "gateway.not_a_classifier")
+
+
+def test_more_numbers_than_the_model_takes_are_not_decoded(classifier_door: Door) -> None:
+    status, body = call(classifier_door, tensor(data=[0] * 300_000))
+    assert (status, body["code"]) == (400, "gateway.bad_tensor")
+    assert "more than 48 numbers" in body["detail"]
+    full = tensor(shape=[8, 2, 3], data=[1] * 48)
+    assert call(classifier_door, full)[0] == 200

@@ -19,6 +19,7 @@ from strongroom.gateway.inference_protocol import InferenceProtocol
 from strongroom.gateway.keeper_client import KeeperClient
 from strongroom.gateway.line import ClientGone
 from strongroom.gateway.openai_api import OpenAIApi
+from strongroom.gateway.openapi import document
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
@@ -52,8 +53,10 @@ class Gateway:
             f"{at}/infer": ("POST", inference.infer),
             "/healthz": ("GET", self._live),
             "/readyz": ("GET", self._ready),
+            "/openapi.json": ("GET", self._describe),
         }
         self._openai = openai
+        self._document = document(model.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -97,6 +100,9 @@ class Gateway:
         if request.method != method and (request.method, method) != ("HEAD", "GET"):
             raise _wrong_method(method)
         return handler
+
+    async def _describe(self, request: Request) -> None:
+        await request.answer_bytes(self._document, 200, (JSON_TYPE,))
 
     async def _live(self, request: Request) -> None:
         await request.answer({"live": True})

@@ -22,9 +22,12 @@ from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.pipeline.spending import Spending
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.served_model import ServedModel
-from strongroom.gateway.strict_json import check_unique, decode_fields, parse_object
+from strongroom.gateway.strict_json import Fields, check_unique, decode_fields, parse_object
 
 _DATATYPES = {"F32": "FP32", "U8": "UINT8"}
+_OTHER_COMMAS = 512
+"""More than stand in ``inputs`` between fields, in its shape and in its name."""
+
 _SCORE_RUNGS = frozenset({"top1", "topk", "logits", "embeddings"})
 
 
@@ -104,7 +107,9 @@ class InferenceProtocol:
             caller, body = await passage.admit()
             if model.card.kind != "classifier":
                 raise _not_a_classifier(model.name)
-            asked = decode_fields(parse_object(body), _infer)
+            fields = parse_object(body)
+            self._bound_numbers(fields)
+            asked = decode_fields(fields, _infer)
             check_unique(body)
             frame = self._frame(asked, caller.organisation)
             rung = model.rung(caller.organisation)
@@ -146,6 +151,13 @@ class InferenceProtocol:
                 rung="top1",
             )
         return wanted
+
+    def _bound_numbers(self, fields: Fields) -> None:
+        """Refuse more numbers than the model takes before memory is taken for them."""
+        card = self._model.card
+        most = card.max_rows * math.prod(card.input_shape)
+        if bytes(fields.get("inputs", b"")).count(b",") > most + _OTHER_COMMAS:
+            raise _bad_tensor(f"it has more than {most} numbers")
 
     def _check_tensor(self, tensor: InputTensor) -> None:
         card = self._model.card

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from strongroom.errors import RequestRefused
 
@@ -14,7 +15,7 @@ _KINDS: Final = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-_TITLES: Final = {
+TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -26,6 +27,35 @@ _TITLES: Final = {
     429: "Too Many Requests",
     503: "Service Unavailable",
 }
+
+
+class OpenAIError(msgspec.Struct, frozen=True):
+    """OpenAI's error object, with our code and, for a denied parameter, the rung."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    rung: str | UnsetType = UNSET
+
+
+class OpenAIErrorBody(msgspec.Struct, frozen=True):
+    """What OpenAI's clients find an error in."""
+
+    error: OpenAIError
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457 problem details. ``error`` repeats the sentence, as Open Inference wants it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    error: str
+    param: str | UnsetType = UNSET
+    rung: str | UnsetType = UNSET
 
 
 class Refusal(RequestRefused):
@@ -63,34 +93,31 @@ class Refusal(RequestRefused):
         """What happened and what to do."""
         return f"{self.message} {self.action}".rstrip()
 
-    def openai(self) -> dict[str, Any]:
+    def openai(self) -> OpenAIErrorBody:
         """The body that OpenAI's clients understand."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        error: dict[str, Any] = {
-            "message": self.sentence,
-            "type": _KINDS.get(self.status, kind),
-            "param": self.param,
-            "code": self.code,
-        }
-        if self.rung is not None:
-            error["rung"] = self.rung
-        return {"error": error}
+        return OpenAIErrorBody(
+            OpenAIError(
+                self.sentence,
+                _KINDS.get(self.status, kind),
+                self.param,
+                self.code,
+                _or_unset(self.rung),
+            )
+        )
 
-    def problem(self) -> dict[str, Any]:
-        """The RFC 9457 problem details. ``error`` repeats the sentence, as Open Inference wants."""
-        details: dict[str, Any] = {
-            "type": "about:blank",
-            "title": _TITLES.get(self.status, "Error"),
-            "status": self.status,
-            "detail": self.sentence,
-            "code": self.code,
-            "error": self.message,
-        }
-        if self.param is not None:
-            details["param"] = self.param
-        if self.rung is not None:
-            details["rung"] = self.rung
-        return details
+    def problem(self) -> Problem:
+        """The RFC 9457 problem details."""
+        return Problem(
+            type="about:blank",
+            title=TITLES.get(self.status, "Error"),
+            status=self.status,
+            detail=self.sentence,
+            code=self.code,
+            error=self.message,
+            param=_or_unset(self.param),
+            rung=_or_unset(self.rung),
+        )
 
 
 def encode_openai(refusal: Refusal) -> bytes:
@@ -101,3 +128,7 @@ def encode_openai(refusal: Refusal) -> bytes:
 def encode_problem(refusal: Refusal) -> bytes:
     """The problem details as JSON."""
     return msgspec.json.encode(refusal.problem())
+
+
+def _or_unset(text: str | None) -> str | UnsetType:
+    return UNSET if text is None else text
