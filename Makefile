@@ -24,7 +24,7 @@ PYTHON_FOLDERS := src tests demo benchmarks fuzz tools
 EXTRAS := serve,console,otel,demo,test,vault,aws,postgres,redis,jwt
 
 .PHONY: help demo test model env lint types walls unit fuzz clean \
-	bench-load bench-seal bench-verify bench-engine bench-lockdown bench-limits
+	bench-load bench-seal bench-verify bench-engine bench-lockdown bench-detection bench-limits
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -70,7 +70,7 @@ fuzz: $(STAMP) ## 100,000 random edits of a sealed model, frames and bodies
 	@$(RUN) fuzz/sealed_model.py --edits 100000
 	@$(RUN) -m pytest -q -k fuzz
 
-bench-load bench-seal bench-verify bench-engine bench-lockdown bench-limits: $(STAMP)
+bench-load bench-seal bench-verify bench-engine bench-lockdown bench-detection bench-limits: $(STAMP)
 	@$(RUN) benchmarks/$(@:bench-%=%).py
 
 clean: ## remove the environment and everything that tools leave behind

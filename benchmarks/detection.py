@@ -184,7 +184,12 @@ class Bench:
             for name in world.kinds:
                 for kind in setting.kinds:
                     self.honest[half][kind].append(highest[name].get(kind, 0.0))
-        self.limits = {"all": self._limits(()), "plain": self._limits(setting.awkward)}
+        shipped = {kind: getattr(Thresholds(), kind) for kind in setting.kinds}
+        self.limits = {
+            "on all": self._limits(()),
+            f"without {', '.join(setting.awkward)}": self._limits(setting.awkward),
+            "as shipped": shipped,
+        }
         self.single = self._attacks(setting.single, together=True)
         self.spread = self._attacks(setting.spread, together=False)
 
@@ -234,8 +239,8 @@ class Bench:
         print(f"{len(self.who[0])} honest organisations to calibrate, {len(self.who[1])} to test;")
         print(f"{np.median(self.times):.0f} microseconds a request (median of the worlds' means)")
         for calibrated, limits in self.limits.items():
-            without = self.setting.awkward if calibrated == "plain" else ()
-            print(f"\n### Calibrated {'without: ' + ', '.join(without) if without else 'on all'}\n")
+            without = () if calibrated == "on all" else self.setting.awkward
+            print(f"\n### Thresholds {calibrated}\n")
             self._show_false_alarms(limits, without)
             for title, table in (("one account", self.single), ("many accounts", self.spread)):
                 print(f"\n| attack, {title} | " + " | ".join(kinds) + " | any |")

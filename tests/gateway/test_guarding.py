@@ -12,6 +12,7 @@ import pytest
 from strongroom.gateway.content.config import ContentConfig, Rule
 from strongroom.gateway.detection.interface import DetectionConfig
 from strongroom.ledger.entries import Refused, RequestFinal, Signal
+from strongroom.store.limits import Amounts, Limits
 
 from .conftest import MODEL, Door, OpenDoor
 
@@ -50,6 +51,16 @@ def test_a_signal_suspends_only_if_the_policy_says_so(open_door: OpenDoor) -> No
     assert not any(word in repr(found[0]) for word in ("quick", "brown", "jumps"))
     other = door.client(door.new_key("other"))
     assert other.completions.create(model=MODEL, prompt="hello world", max_tokens=1).choices
+
+
+def test_throttled_requests_count_for_many(open_door: OpenDoor) -> None:
+    door = open_door(detection=DetectionConfig(action="throttle", factor=50))
+    door.store.set_organisation_limits("acme", Limits(total=Amounts(requests=400)))
+    with pytest.raises(openai.RateLimitError):
+        sweep(door, door.client(), 400)
+    answered = len(door.keeper.generated())
+    assert [each.action for each in signals(door)] == ["throttle"]
+    assert answered < 200
 
 
 @pytest.mark.parametrize("enabled", [True, False])
