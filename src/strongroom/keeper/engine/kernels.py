@@ -1,4 +1,4 @@
-"""A decoder layer's matrices in the two forms that are fast on a CPU.
+"""A decoder layer's matrices in the forms that are fast on a CPU.
 
 ``Packed`` copies the weights once to float32 in the blocked order that oneDNN multiplies fastest
 (twice the bytes of bf16 weights, beside the sealed arena). It fuses what it can: norm gains go
@@ -6,11 +6,13 @@ into the next matrix (a product of two bf16 numbers is exact in float32), q, k a
 matrix, and SiLU, the gate's product and the residual sums run inside the multiplications.
 On CPUs without bf16 instructions it is several times faster than bf16 for two rows or more.
 
-``Stored`` multiplies the arena's tensors where they lie and copies nothing. It reads half the
-bytes, which decides when a single row is computed, and it is best at any size on CPUs with bf16
-instructions (AVX-512 BF16, AMX).
+``Native`` copies bf16 weights once to the blocked order for the CPU's own bf16 instructions
+(AVX-512 BF16, AMX), where there are any. Norm gains stay apart, as folding them would round.
 
-Both keep the residual stream, norms, rotations and attention in float32.
+``Stored`` multiplies the arena's tensors where they lie and copies nothing. It reads half the
+bytes of ``Packed``, which decides when a single row is computed.
+
+All keep the residual stream, norms, rotations and attention in float32.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Head(ABC):
 
 
 def pack(matrix: torch.Tensor) -> torch.Tensor:
-    """A float32 (out, in) matrix in oneDNN's blocked order (opaque; only for ``multiply``)."""
+    """An (out, in) matrix in oneDNN's blocked order (opaque; only for ``_pointwise``)."""
     reorder: Any = torch.ops.mkldnn._reorder_linear_weight
     packed: torch.Tensor = reorder(matrix.contiguous(), PACK_ROWS)
     return packed
@@ -122,6 +124,54 @@ class PackedHead(Head):
         normed = normed_rows(hidden, self._eps)
         out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
         return out
+
+
+class NativeLayer(Layer):
+    """See the module: bf16, packed, fused."""
+
+    def __init__(self, weights: LayerWeights, config: LlamaConfig) -> None:
+        self._eps = torch.tensor(config.norm_eps)
+        self._input_gain, self._post_gain = weights.input_norm.float(), weights.post_norm.float()
+        q, k = (interleave(w, config.head_dim) for w in (weights.q, weights.k))
+        self._qkv = pack(torch.cat([q, k, weights.v]))
+        self._bias = _joined_bias(weights, config)
+        self._out, self._out_bias = pack(weights.out), weights.out_bias
+        self._gate, self._up, self._down = (
+            pack(matrix) for matrix in (weights.gate, weights.up, weights.down)
+        )
+
+    def qkv(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
+        normed = normed_rows(hidden, self._eps).mul_(self._input_gain).bfloat16()
+        out: torch.Tensor = _pointwise(normed, self._qkv, None, "none", [], "").float()
+        return out if self._bias is None else out.add_(self._bias)
+
+    def add_attention(self, hidden: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
+        out: torch.Tensor = _pointwise(mixed.bfloat16(), self._out, self._out_bias, "none", [], "")
+        return hidden + out
+
+    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Layer``."""
+        normed = normed_rows(hidden, self._eps).mul_(self._post_gain).bfloat16()
+        gate = _pointwise(normed, self._gate, None, "swish", [], "")
+        gated = _pointwise.binary(normed, gate, self._up, None, "mul")
+        out: torch.Tensor = _pointwise(gated, self._down, None, "none", [], "")
+        return hidden + out
+
+
+class NativeHead(Head):
+    """The vocabulary's matrix, bf16, packed."""
+
+    def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
+        self._eps = torch.tensor(config.norm_eps)
+        self._gain, self._matrix = norm.float(), pack(matrix)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See ``Head``."""
+        normed = normed_rows(hidden, self._eps).mul_(self._gain).bfloat16()
+        out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
+        return out.float()
 
 
 class StoredLayer(Layer):

@@ -18,6 +18,8 @@ from strongroom.keeper.engine.interface import Tensors
 from strongroom.keeper.engine.kernels import (
     Head,
     Layer,
+    NativeHead,
+    NativeLayer,
     PackedHead,
     PackedLayer,
     StoredHead,
@@ -29,10 +31,11 @@ from strongroom.keeper.engine.llama_weights import LlamaWeights, collect
 from strongroom.keeper.engine.rope import rotate, rotation_table
 from strongroom.keeper.engine.scheduler import Plan, padded
 
-Compute = Literal["auto", "float32", "stored"]
-"""``stored``: the arena's tensors where they lie. ``float32``: packed copies, for every step.
-``auto``: stored where the CPU multiplies bf16 natively; otherwise packed copies, except that a
-step of a single row reads half-precision weights where they lie, which is faster."""
+Compute = Literal["auto", "float32", "bfloat16", "stored"]
+"""``stored``: the arena's tensors where they lie. ``float32`` and ``bfloat16``: packed copies, for
+every step; the latter only of bf16 weights. ``auto``: ``bfloat16`` where weights are bf16 and the
+CPU multiplies it natively; otherwise ``float32``, except that a step of a single row reads
+half-precision weights where they lie, which is faster."""
 
 
 class LlamaModel:
@@ -176,19 +179,23 @@ def _choose(
     config: LlamaConfig, weights: LlamaWeights, compute: Compute
 ) -> tuple[list[Layer], Head, list[Layer]]:
     """Layers for many rows, the head, and layers for a single row."""
-    half = weights.layers[0].q.dtype != torch.float32
-    packs = compute == "float32" or (compute == "auto" and not (half and _native_bf16()))
-    if packs and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    dtype = weights.layers[0].q.dtype
+    stored: list[Layer] = [StoredLayer(layer, config) for layer in weights.layers]
+    if compute == "auto" and dtype == torch.bfloat16 and _native_bf16():
+        compute = "bfloat16"
+    if compute == "stored":
+        return stored, StoredHead(weights.norm, weights.head, config), stored
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         raise EnvironmentLacks(
             "keeper.no_onednn",
-            "This build of torch has no oneDNN, which the packed float32 form needs.",
+            "This build of torch has no oneDNN, which packed weights need.",
             action="Install torch's own CPU wheel.",
         )
-    stored: list[Layer] = [StoredLayer(layer, config) for layer in weights.layers]
-    if not packs:
-        return stored, StoredHead(weights.norm, weights.head, config), stored
+    if compute == "bfloat16":
+        native: list[Layer] = [NativeLayer(layer, config) for layer in weights.layers]
+        return native, NativeHead(weights.norm, weights.head, config), native
     packed: list[Layer] = [PackedLayer(layer, config) for layer in weights.layers]
-    single = stored if half and compute == "auto" else packed
+    single = stored if dtype != torch.float32 and compute == "auto" else packed
     return packed, PackedHead(weights.norm, weights.head, config), single
 
 
