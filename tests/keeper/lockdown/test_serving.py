@@ -34,7 +34,14 @@ for name, state in walls.items():
         os._exit(1)
 for dtype in BOTH:
     for rows, length in [(1, 16)] * 20 + [(r, n) for r in (1, 2, 5) for n in (1, 7, 33, 64)]:
-        if forward(rows, length, dtype) != expected(rows, length):
+        try:
+            seen = forward(rows, length, dtype)
+        except RuntimeError as error:
+            if (profile, dtype) == ("no-exec", torch.bfloat16) and (rows, length) != (1, 16):
+                if "could not create a primitive" in str(error):
+                    continue
+            raise
+        if seen != expected(rows, length):
             os.write(1, f"wrong result for {rows} {length} {dtype}".encode())
             os._exit(1)
 poll = select.poll()
@@ -54,6 +61,7 @@ os._exit(0)
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("profile", ["no-exec", "jit"])
 def test_warmed_and_new_shapes_are_computed_correctly(profile: str, threads: int) -> None:
+    """For bf16 instructions oneDNN has no way but compiling, so there a new shape is an error."""
     done = run_child(FORWARD, profile, str(threads))
     assert (done.returncode, done.stdout) == (0, "served"), done.stderr
 
