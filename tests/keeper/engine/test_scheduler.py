@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from strongroom.keeper.engine.interface import GenerateJob
 from strongroom.keeper.engine.scheduler import (
-    PROMPT_ROWS,
     SHARED_ROWS,
     Scheduler,
     padded,
@@ -119,7 +118,7 @@ def test_a_step_reads_a_bounded_number_of_prompt_rows() -> None:
     for number in range(8):
         scheduler.waiting.append(job(number, 100))
     (first, second) = scheduler.plan().segments
-    assert (first.stop - first.start) + (second.stop - second.start) == PROMPT_ROWS
+    assert (first.stop - first.start) + (second.stop - second.start) == 2 * SHARED_ROWS
     assert first.last
     assert not second.last
     first.active.length, second.active.length = first.stop, second.stop

@@ -14,10 +14,10 @@ import torch
 from strongroom.errors import RequestRefused
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult, Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
-from strongroom.keeper.engine.llama_model import Compute, LlamaModel
+from strongroom.keeper.engine.llama_model import Compute, LlamaModel, resolved
 from strongroom.keeper.engine.sampling import choose, likeliest
 from strongroom.keeper.engine.scheduler import (
-    PROMPT_ROWS,
+    NATIVE_SHARED_ROWS,
     SHARED_ROWS,
     Active,
     Plan,
@@ -58,8 +58,10 @@ class LlamaEngine(CausalEngine):
         self.max_streams = max_streams
         self.eos_token_ids = eos_token_ids
         self._ends = frozenset(eos_token_ids)
-        self._scheduler = Scheduler(max_streams)
-        largest = max(PROMPT_ROWS, max_streams + SHARED_ROWS)
+        compute = resolved(compute, tensors)
+        rows = NATIVE_SHARED_ROWS if compute == "bfloat16" else SHARED_ROWS
+        self._scheduler = Scheduler(max_streams, rows)
+        largest = max(2 * rows, max_streams + rows)
         self._buckets = row_buckets(largest)
         with torch.inference_mode():
             self._model = LlamaModel(

@@ -42,7 +42,7 @@ class LlamaModel:
     """Weights, cache and forward pass; no notion of requests.
 
     Args:
-        compute: see ``Compute``.
+        compute: see ``Compute``, already ``resolved``.
 
     Raises:
         ConfigurationRefused: ``keeper.model_tensors_mismatch``.
@@ -181,8 +181,6 @@ def _choose(
     """Layers for many rows, the head, and layers for a single row."""
     dtype = weights.layers[0].q.dtype
     stored: list[Layer] = [StoredLayer(layer, config) for layer in weights.layers]
-    if compute == "auto" and dtype == torch.bfloat16 and _native_bf16():
-        compute = "bfloat16"
     if compute == "stored":
         return stored, StoredHead(weights.norm, weights.head, config), stored
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -197,6 +195,13 @@ def _choose(
     packed: list[Layer] = [PackedLayer(layer, config) for layer in weights.layers]
     single = stored if dtype != torch.float32 and compute == "auto" else packed
     return packed, PackedHead(weights.norm, weights.head, config), single
+
+
+def resolved(compute: Compute, tensors: Tensors) -> Compute:
+    """``bfloat16`` where ``auto`` means that here; otherwise ``compute``."""
+    first = tensors.get("model.layers.0.self_attn.q_proj.weight")
+    native = first is not None and first.dtype == torch.bfloat16 and _native_bf16()
+    return "bfloat16" if compute == "auto" and native else compute
 
 
 def _native_bf16() -> bool:

@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 
 from strongroom.keeper.engine.interface import GenerateJob
 
-PROMPT_ROWS = 128
-"""Rows of a step while nobody decodes: where this kind of matrix product stops gaining."""
 SHARED_ROWS = 64
-"""Rows of a step, decoding ones included, while somebody does."""
+"""Rows of a step, decoding ones included, while somebody decodes. Twice as many when nobody does:
+there this kind of matrix product stops gaining."""
+NATIVE_SHARED_ROWS = 256
+"""The same where the processor multiplies bf16: a row costs so little that reading the weights
+once more costs more."""
 
 
 def row_buckets(largest: int) -> tuple[int, ...]:
@@ -92,6 +94,7 @@ class Scheduler:
     """Queue, slots and their order. Pure: no tensor, no clock."""
 
     max_streams: int
+    shared_rows: int = SHARED_ROWS
     waiting: deque[GenerateJob] = field(default_factory=deque)
     slots: list[Active] = field(default_factory=list)
 
@@ -104,8 +107,8 @@ class Scheduler:
     def plan(self) -> Plan:
         """Choose the next step's rows; jobs that start get their slots here."""
         decoding = tuple(active for active in self.slots if not active.prompt_left)
-        rows = SHARED_ROWS if decoding else PROMPT_ROWS
-        budget = max(rows - len(decoding), SHARED_ROWS // 2)
+        rows = self.shared_rows if decoding else 2 * self.shared_rows
+        budget = max(rows - len(decoding), self.shared_rows // 2)
         return Plan(decoding, tuple(self._segments(budget)))
 
     def _segments(self, budget: int) -> Iterator[Segment]:
