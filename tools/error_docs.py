@@ -27,9 +27,11 @@ EXITS = {
     "BoundaryRefused": 7,
     "RequestRefused": 8,
     "LedgerRefused": 9,
+    "AttestationRefused": 10,
+    "ExposureRefused": 11,
 }
 
-ERRORS = {*EXITS, "StrongroomError", "Refusal"}
+ERRORS = {*EXITS, "StrongroomError", "Refusal", "Reason"}
 
 
 def collect() -> dict[str, tuple[str, str, str]]:

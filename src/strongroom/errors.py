@@ -9,7 +9,9 @@
     ├── EnvironmentLacks     the machine lacks something that was required (kernel, disk, limit)
     ├── BoundaryRefused      a frame between gateway and keeper broke the protocol
     ├── RequestRefused       a caller's request is not allowed
-    └── LedgerRefused        a log, checkpoint or proof is damaged or does not fit what was seen
+    ├── LedgerRefused        a log, checkpoint or proof is damaged or does not fit what was seen
+    ├── AttestationRefused   evidence about a workload is not genuine or not acceptable
+    └── ExposureRefused      an audit, attack or gate cannot run, or a gate's limit is exceeded
 
 Each carries a stable ``code`` (``room.reason``), one sentence saying what happened, and one
 saying what to do. Neither may contain a secret: errors are printed, logged and sent to clients.
@@ -82,3 +84,15 @@ class LedgerRefused(StrongroomError):
     """A log, checkpoint or proof is damaged, or does not continue what was seen before."""
 
     exit_code: ClassVar[int] = 9
+
+
+class AttestationRefused(StrongroomError):
+    """Evidence about a workload is not genuine, or not acceptable."""
+
+    exit_code: ClassVar[int] = 10
+
+
+class ExposureRefused(StrongroomError):
+    """An audit, attack or gate cannot run as asked, or a gate's limit is exceeded."""
+
+    exit_code: ClassVar[int] = 11

@@ -28,6 +28,8 @@ Exit codes:
     7  gateway and keeper broke their protocol
     8  a request is not allowed
     9  a log is damaged or does not fit what was seen
+   10  evidence about a workload is not genuine or not acceptable
+   11  an audit cannot run as asked, or exceeds a gate's limit
   130  interrupted with Ctrl-C
 """
 
