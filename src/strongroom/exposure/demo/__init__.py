@@ -1,0 +1,1 @@
+"""Recipes of the models that ``strongroom audit demo`` measures, and their cache."""
