@@ -67,17 +67,21 @@ class Knowledge:
         asked: the family's question. Membership: ``Records`` or texts to be judged. Evasion:
             ``Records`` to be perturbed. Cloning: nothing. Others: see the family's judge.
         data: in-distribution data that are nobody's secret (``Records``, or texts).
-        train: ``train(records, seed)`` gives a model of the target's recipe, as a function from
-            inputs to logits, each (rows, ...) arrays.
-        references: what ``train`` gave for a pool, with the rows of the pool that each saw.
+        recipe: how the target was made, for a classifier ``attacks.vision.recipe.Recipe``: who has
+            it trains reference models and clones of the target's own kind.
+        references: models of that recipe that are shared between attacks, for a classifier
+            ``attacks.vision.references.References`` over the rows asked about (membership) or
+            clean ones (backdoor screens).
         base: the public base of a fine-tuned model: a target of the weights rung.
-        public: public facts by name: label names, input range, a tokenizer.
+        public: public facts by name. Classifier: ``labels`` (names), ``input_shape``,
+            ``input_range`` (low, high); evasion adds ``epsilon``, the L-infinity distance allowed,
+            in units of the inputs. Language model: a tokenizer.
     """
 
     level: Knows
     asked: Any = None
     data: Any = None
-    train: Callable[[Records, int], Callable[[Floats], Floats]] | None = None
+    recipe: Any = None
     references: Any = None
     base: Any = None
     public: Mapping[str, Any] = field(default_factory=dict)
