@@ -60,6 +60,21 @@ class Facts:
     checks: tuple[Check, ...] = ()
 
 
+class EvidenceRefused(AttestationRefused):
+    """One check did not hold: which one, what was found, and which checks held before it.
+
+    ``number`` is empty where the evidence could not be read far enough to make a check.
+    """
+
+    def __init__(
+        self, reason: Reason, *, number: str = "", found: str = "", made: tuple[Check, ...] = ()
+    ) -> None:
+        super().__init__(reason.code, reason.sentence, action=reason.action)
+        self.number = number
+        self.found = found
+        self.made = made
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One row of a verifier's table: stable code, sentence and remedy."""
@@ -90,10 +105,10 @@ class Checks:
             found: what the evidence says, for the report; never a secret.
 
         Raises:
-            AttestationRefused: if it does not hold.
+            EvidenceRefused: if it does not hold.
         """
         if holds is not True:
-            raise refusal(self._reasons, code)
+            raise EvidenceRefused(self._reasons[code], number=number, found=found, made=self.made)
         self._made.append(Check(number, code, found))
 
     @property
@@ -102,10 +117,9 @@ class Checks:
         return tuple(self._made)
 
 
-def refusal(reasons: Mapping[str, Reason], code: str) -> AttestationRefused:
-    """The error that ``code`` of a verifier's table stands for."""
-    reason = reasons[code]
-    return AttestationRefused(reason.code, reason.sentence, action=reason.action)
+def refusal(reasons: Mapping[str, Reason], code: str) -> EvidenceRefused:
+    """The error that ``code`` of a verifier's table stands for, where no check could be made."""
+    return EvidenceRefused(reasons[code])
 
 
 def table(*rows: Reason) -> dict[str, Reason]:
