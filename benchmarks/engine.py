@@ -7,18 +7,21 @@ round runs all contenders once, in rotated order, after one unmeasured call each
 * staggered: 16 requests arrive at fixed intervals. Ours share steps as they come; transformers
   takes all that wait as one batch whenever it is free, which is the best it can do by itself.
 
-``strongroom auto`` is what is served; ``strongroom float32`` is its packed form only, and
+``--vllm`` adds vLLM's CPU build, eager, in a process of its own (its environment takes minutes to
+install). ``strongroom auto`` is what is served; ``strongroom float32`` is its packed form only, and
 ``strongroom stored`` the sealed weights where they lie, without copies.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -161,6 +164,30 @@ def theirs(folder: Path, dtype: torch.dtype) -> Callable[[Prompts, int, float], 
     return run
 
 
+def vllm(folder: Path) -> Callable[[Prompts, int, float], Seen]:
+    """vLLM, through its worker; it answers with its own clock's times."""
+    import peers
+
+    script = Path(__file__).parent / "contenders" / "vllm_engine.py"
+    worker = subprocess.Popen(
+        [peers.interpreter("vllm"), str(script), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if worker.stdin is None or worker.stdout is None or worker.stdout.readline() != "ready\n":
+        raise SystemExit("vLLM's worker did not start; what it printed says why")
+    asking, answering = worker.stdin, worker.stdout
+    atexit.register(asking.close)
+
+    def run(prompts: Prompts, new: int, interval: float) -> Seen:
+        print(json.dumps({"prompts": prompts, "new": new, "interval": interval}), file=asking)
+        asking.flush()
+        return summary(**json.loads(answering.readline()))
+
+    return run
+
+
 def first_of_batch(contender: Contender, prompts: Prompts) -> float:
     """Seconds until all of a batch have a first token: a run of one token each."""
     return contender.run(prompts, 1, 0.0).latency
@@ -183,13 +210,16 @@ def contenders(folder: Path, options: argparse.Namespace) -> tuple[list[Contende
             "strongroom stored": lambda: ours(folder, "stored", 16),
             "transformers float32": lambda: theirs(folder, torch.float32),
         }
+    if options.vllm:
+        makers["vLLM, eager"] = lambda: vllm(folder)
     made, added = [], {}
     for label, make in makers.items():
         gc.collect()
         before = resident()
         contender = Contender(label, make())
         contender.run(make_prompts(2, options.prompt, 1_000), 4, 0.0)
-        added[label] = resident() - before
+        if not label.startswith("vLLM"):  # it lives in a process of its own
+            added[label] = resident() - before
         made.append(contender)
     return made, added
 
@@ -268,6 +298,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=0.15, help="seconds between arrivals")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="only the first two contenders")
+    parser.add_argument("--vllm", action="store_true", help="vLLM too, in its own environment")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

