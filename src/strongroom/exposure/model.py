@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -50,7 +51,7 @@ class Classifier:
 @torch.no_grad()
 def predict(module: nn.Module, inputs: Floats, *, batch: int = 512) -> Floats:
     """Logits (rows, classes) of any such module."""
-    rows = torch.from_numpy(inputs)
+    rows = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
     made = [module(rows[start : start + batch]) for start in range(0, len(rows), batch)]
     found: Floats = torch.cat(made).numpy() if made else rows.numpy()
     return found

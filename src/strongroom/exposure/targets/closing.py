@@ -1,10 +1,10 @@
 """Closing: an object that answers some questions, and shows nothing by which it could answer more.
 
 The model lies in the closures of the questions. Attributes other than the questions do not exist:
-``__dict__``, ``__closure__``, ``__self__``, names with an underscore all raise, and so do copying and
-pickling. This keeps an
-attack honest; it does not confine hostile code, which can walk the garbage collector's lists in any
-process. The served rungs need no such promise: there the model is in another process altogether.
+``__dict__``, ``__closure__``, ``__self__``, names with an underscore all raise, and so do copying
+and pickling. This keeps an attack honest; it does not confine hostile code, which can walk the
+garbage collector's lists in any process. The served rungs need no such promise: there the model is
+in another process altogether.
 """
 
 from __future__ import annotations

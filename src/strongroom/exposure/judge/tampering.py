@@ -1,0 +1,61 @@
+"""Tampering: which alterations does a guard catch, and how often does it cry for nothing?
+
+Here more is better: the figure is what was *missed*. A guard that fires on nothing is said to have
+fired on nothing; no model is ever called clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from strongroom.exposure.cell import Figure
+from strongroom.exposure.interface import Alarms, Claim
+from strongroom.exposure.judge.interface import Judge, Verdict, last_of, not_measurable
+from strongroom.exposure.judge.severity import of_excess
+from strongroom.exposure.measurement.proportions import binomial_tail, proportion
+
+_STEPS = (0.05, 0.25, 0.5)
+
+
+class TamperingJudge(Judge):
+    """Holds which objects were altered, and what each is called.
+
+    Args:
+        altered: booleans (n,).
+        names: what was done to each, for the sentence.
+    """
+
+    def __init__(self, altered: Sequence[bool], names: Sequence[str]) -> None:
+        self._altered = np.asarray(altered, dtype=bool)
+        self._names = list(names)
+
+    def judge(self, claims: Sequence[Claim]) -> Verdict:
+        """See the module."""
+        last_of(claims, Alarms)
+        bad, good = int(self._altered.sum()), int((~self._altered).sum())
+        if not bad or not good:
+            return not_measurable("Needs altered objects and unaltered ones.")
+        fired = np.array([bool(f) for f in claims[-1].fired])  # type: ignore[attr-defined]
+        if fired.shape != self._altered.shape:
+            raise TypeError("a claim has one alarm for each object asked about")
+        caught, false = int((fired & self._altered).sum()), int((fired & ~self._altered).sum())
+        missed = [
+            n for n, f, a in zip(self._names, fired, self._altered, strict=True) if a and not f
+        ]
+        figure = Figure(
+            "missed",
+            proportion(bad - caught, bad),
+            proportion(0, good),
+            binomial_tail(bad - caught, bad, 0.01),
+        )
+        alarms = Figure("false alarms", proportion(false, good), proportion(0, good))
+        said = f"missed: {', '.join(sorted(set(missed)))}" if missed else "none was missed"
+        return Verdict(
+            status="measured",
+            sentence=f"Caught {caught} of {bad} alterations ({said}), with {false} false alarms on "
+            f"{good} unaltered.",
+            figures=(figure, alarms),
+            severity=of_excess(figure, _STEPS),
+        )
