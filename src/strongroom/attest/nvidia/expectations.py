@@ -25,6 +25,9 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """An owner's choices. The defaults accept only what is fully proven.
 
     Args:
+        nonce: the 64 hex digits that each report must answer.
+        any_nonce: judge evidence whose nonce nobody issued, such as an old capture; says
+            nothing about freshness then.
         count: exactly so many GPUs, 0 for switches alone; ``None`` for any number but zero.
         devices: ids (``Device.id``) that are allowed; ``None`` for any genuine one.
         chips: chips that are allowed (``GH100``, ``GB100``); switches are not counted here.
@@ -39,6 +42,8 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         revoked: SHA-256 (DER, hex) of certificates not to trust, in any chain.
     """
 
+    nonce: str = ""
+    any_nonce: bool = False
     count: int | None = None
     devices: frozenset[str] | None = None
     chips: frozenset[str] = frozenset({"GH100", "GB100"})

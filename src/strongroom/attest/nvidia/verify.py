@@ -43,7 +43,6 @@ def verify(
     evidence: Evidence,
     *,
     now: int,
-    nonce: bytes,
     roots: Roots | None = None,
     expectations: Expectations | None = None,
 ) -> Facts:
@@ -52,7 +51,6 @@ def verify(
     Args:
         evidence: reports with certificate chains, and manifests.
         now: Unix seconds at which everything must be valid.
-        nonce: the 32 bytes that each report must answer.
         roots: pinned roots; NVIDIA's by default.
         expectations: the owner's choices; strict by default.
 
@@ -73,7 +71,6 @@ def verify(
             manifests,
             checks,
             now=now,
-            nonce=nonce,
             roots=roots,
             expectations=expectations,
         )
@@ -84,7 +81,7 @@ def verify(
     _require_whole(gpus, switches, checks, expectations)
     if any(gpu.fields.mode == "ppcie" for gpu in gpus) and not expectations.unattested_switches:
         _require_switches(gpus, switches, checks)
-    return _facts(gpus, switches, nonce, checks)
+    return _facts(gpus, switches, checks)
 
 
 def _manifests(
@@ -144,9 +141,7 @@ def _require_switches(gpus: Sequence[Device], switches: Sequence[Device], checks
     )
 
 
-def _facts(
-    gpus: Sequence[Device], switches: Sequence[Device], nonce: bytes, checks: Checks
-) -> Facts:
+def _facts(gpus: Sequence[Device], switches: Sequence[Device], checks: Checks) -> Facts:
     devices = [*gpus, *switches]
     proven = all(gpu.matched == BOTH for gpu in gpus) and all(
         "vbios" in switch.matched for switch in switches
@@ -172,7 +167,7 @@ def _facts(
             f"{device.kind}{number}": hashlib.sha384(b"".join(device.measurements)).hexdigest()
             for number, device in enumerate(devices)
         },
-        report_data=nonce,
+        report_data=devices[0].nonce,
         debug=not proven,
         tcb={"driver": devices[0].fields.driver, "vbios": devices[0].fields.vbios},
         chip=devices[0].id if len(devices) == 1 else "",
