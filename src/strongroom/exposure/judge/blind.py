@@ -3,7 +3,7 @@
 If they can, the split differs by more than membership (another time, another source), and a
 membership figure would measure that difference: the cell is *refused* (Das et al., "Blind baselines
 beat membership inference attacks for foundation models", 2024). The baseline is a ridge classifier
-on the records themselves, cross-fitted in two halves.
+on the records themselves, fitted on one half and judged on the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from strongroom.exposure.cell import Estimate
 from strongroom.exposure.measurement.auc import auc, auc_p_value
 
 _LEAST = 0.55
-_SURE = 1e-4
+_SURE = 1e-3
 _WIDTH = 512
 _RIDGE = 10.0
 
@@ -31,14 +31,15 @@ def blind_baseline(features: np.ndarray, bits: np.ndarray, *, seed: int) -> tupl
         seed: of the halving.
 
     Raises:
-        ValueError: fewer than four members or others.
+        ValueError: fewer than two members or others in a half.
     """
     order = np.random.default_rng(seed).permutation(len(bits))
-    halves = order[::2], order[1::2]
-    scores = np.empty(len(bits))
-    for fitted, judged in (halves, halves[::-1]):
-        scores[judged] = _ranks(_ridge(features[fitted], bits[fitted], features[judged]))
-    members, others = scores[bits], scores[~bits]
+    fitted, judged = (
+        order[::2],
+        order[1::2],
+    )  # one half only is judged: two fits are not independent
+    scores = _ridge(features[fitted], bits[fitted], features[judged])
+    members, others = scores[bits[judged]], scores[~bits[judged]]
     found = auc(members, others)
     return found, found.value >= _LEAST and auc_p_value(members, others) < _SURE
 
@@ -65,9 +66,3 @@ def _ridge(rows: np.ndarray, bits: np.ndarray, others: np.ndarray) -> np.ndarray
     )
     found: np.ndarray = asked @ (known.T @ wanted)
     return found
-
-
-def _ranks(scores: np.ndarray) -> np.ndarray:
-    """Each half has a fit of its own: compare ranks, not scores."""
-    ranks: np.ndarray = scores.argsort(kind="stable").argsort(kind="stable") / len(scores)
-    return ranks
