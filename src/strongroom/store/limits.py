@@ -33,6 +33,7 @@ exact in a signed 64-bit integer and in a double, which is what Lua reckons with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -76,6 +77,10 @@ class Cost(NamedTuple):
     output_tokens: int = 0
     compute_ms: int = 0
     egress_millibits: int = 0
+
+    def but_requests(self) -> Cost:
+        """The same without the requests."""
+        return Cost(0, *self[1:])
 
 
 NOTHING: Final = Cost()
@@ -148,10 +153,21 @@ class Standing(NamedTuple):
     reset_us: int
 
 
-class Granted(NamedTuple):
-    """The reservation is held. ``standings`` holds the tightest limits, for ``x-ratelimit-*``."""
+class Granted:
+    """The reservation is held. Most are never asked how the limits stand: ``tell`` is, if so."""
 
-    standings: tuple[Standing, ...] = ()
+    __slots__ = ("_tell", "_told")
+
+    def __init__(self, tell: Callable[[], tuple[Standing, ...]] = tuple) -> None:
+        self._tell = tell
+        self._told: tuple[Standing, ...] | None = None
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """The tightest limits, for ``x-ratelimit-*``, as they stand when first asked for."""
+        if self._told is None:
+            self._told = self._tell()
+        return self._told
 
 
 class Denied(NamedTuple):

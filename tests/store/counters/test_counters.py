@@ -294,7 +294,7 @@ def play(world: World, steps: list[tuple], payers: list[Subject]) -> list[object
         name = f"r{step[1]}"
         if step[0] == "reserve" and name not in worsts:
             answer = world.run(counters.reserve(name, payers, step[2]))
-            said.append(answer)
+            said.append(answer.standings if isinstance(answer, Granted) else answer)
             if isinstance(answer, Granted):
                 worsts[name] = step[2]
         elif step[0] == "settle":

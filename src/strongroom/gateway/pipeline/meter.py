@@ -17,7 +17,7 @@ from typing import Final
 from strongroom.gateway.identity import Caller
 from strongroom.gateway.pipeline.ratelimit import denial, headers
 from strongroom.store.counters.interface import Counters
-from strongroom.store.limits import Cost, Denied, Subject
+from strongroom.store.limits import Cost, Denied, Granted, Subject
 
 ITSELF: Final = Cost(requests=1)
 
@@ -32,7 +32,7 @@ def parts(request_id: str) -> tuple[str, str]:
 class Meter:
     """The reservations of one request."""
 
-    __slots__ = ("_counters", "_held", "_ids", "_itself", "_subjects", "_told_before")
+    __slots__ = ("_counters", "_granted", "_held", "_ids", "_itself", "_subjects")
 
     def __init__(self, counters: Counters, request_id: str) -> None:
         self._counters = counters
@@ -40,34 +40,35 @@ class Meter:
         self._itself = ITSELF
         self._held: list[str] = []
         self._subjects: Sequence[Subject] = ()
-        self._told_before = 0
+        self._granted = Granted()
 
     async def enter(self, caller: Caller, told: Told, factor: int = 1) -> None:
-        """Step 5. ``told`` gets the headers that say how the limits stand; the request counts as
-        ``factor`` requests.
+        """Step 5. The request counts as ``factor`` requests; ``told`` gets the headers that say
+        how the limits stand if there is no room, else they are had from ``tell``.
 
         Raises:
             Refusal: 429, which limit; or 503.
         """
         self._subjects = caller.subjects
-        self._told_before = len(told)
-        self._itself = Cost(requests=factor)
+        if factor != 1:
+            self._itself = Cost(requests=factor)
         await self._reserve(self._ids[0], self._itself, told)
 
     async def reserve(self, worst: Cost, told: Told) -> None:
         """Step 9, for what ``enter`` has not taken; raises as ``enter``."""
-        del told[self._told_before :]
-        await self._reserve(self._ids[1], worst._replace(requests=0), told)
+        await self._reserve(self._ids[1], worst.but_requests(), told)
+
+    def tell(self, told: Told) -> None:
+        """Say how the limits stand, as far as the last reservation knows."""
+        told += headers(self._granted.standings)
 
     async def settle(self, cost: Cost) -> None:
         """``cost`` is what the request has cost so far."""
-        await self._counters.settle(self._ids[1], cost._replace(requests=0), final=False)
+        await self._counters.settle(self._ids[1], cost.but_requests(), final=False)
 
     async def close(self, cost: Cost) -> None:
         """End what is held: the request itself is spent, and ``cost`` of the rest."""
-        for held, actual in zip(
-            self._held, (self._itself, cost._replace(requests=0)), strict=False
-        ):
+        for held, actual in zip(self._held, (self._itself, cost.but_requests()), strict=False):
             await self._counters.settle(held, actual, final=True)
         self._held.clear()
 
@@ -75,7 +76,9 @@ class Meter:
         if not self._subjects:
             return
         found = await self._counters.reserve(name, self._subjects, worst)
-        told += headers(found.standings)
         if isinstance(found, Denied):
+            self._granted = Granted()
+            told += headers(found.standings)
             raise denial(found)
+        self._granted = found
         self._held.append(name)

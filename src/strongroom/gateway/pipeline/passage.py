@@ -89,6 +89,7 @@ class Passage:
         desk, caller = self._desk, self._known()
         worst = spending.worst()
         await self._meter.reserve(worst, self._request.told)
+        self._meter.tell(self._request.told)
         self._spending = spending
         entry = RequestIntent(
             request=self.id,
@@ -158,6 +159,7 @@ class Passage:
         self._desk.switching.end(self)
         outcome, code, status = _became(error)
         if self._spending is None:
+            self._meter.tell(self._request.told)
             await self._meter.close(NOTHING)
             self._turned_away(code, status)
             cost = NOTHING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
 from typing import Final
 
 from strongroom.gateway.refusals import Refusal
@@ -48,11 +49,27 @@ def headers(standings: Iterable[Standing]) -> Headers:
 
 
 def _three(name: bytes, standing: Standing) -> Headers:
+    limit, remaining, reset = _names(name)
     return [
-        (b"x-ratelimit-limit-" + name, b"%d" % standing.limit),
-        (b"x-ratelimit-remaining-" + name, b"%d" % standing.remaining),
-        (b"x-ratelimit-reset-" + name, duration(standing.reset_us).encode()),
+        (limit, b"%d" % standing.limit),
+        (remaining, b"%d" % standing.remaining),
+        (reset, _reset(standing.reset_us)),
     ]
+
+
+@cache
+def _names(name: bytes) -> tuple[bytes, bytes, bytes]:
+    return (
+        b"x-ratelimit-limit-" + name,
+        b"x-ratelimit-remaining-" + name,
+        b"x-ratelimit-reset-" + name,
+    )
+
+
+@lru_cache(maxsize=256)
+def _reset(microseconds: int) -> bytes:
+    """While anything is held, it is the whole window: few values are common."""
+    return duration(microseconds).encode()
 
 
 def _tighter(one: Standing, other: Standing) -> bool:

@@ -24,14 +24,15 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import EnvironmentLacks
 from strongroom.store.counters.account import Settlement
 from strongroom.store.counters.interface import Counters
+from strongroom.store.counters.lanes import EVERY_RESOURCE, over, pack, unpack
 from strongroom.store.counters.memory import duplicate
-from strongroom.store.limits import NOTHING, RESOURCES, Cost, Denied, Granted, Subject, Usage
+from strongroom.store.limits import NOTHING, Cost, Denied, Granted, Subject, Usage
 
 LEASE_SECONDS: Final = 5.0
 
@@ -43,17 +44,17 @@ class _Lease:
     id: str
     key: _Key
     subjects: tuple[Subject, ...]
-    worst: Cost
+    most: int
     granted: Granted
     until: float
-    used: list[int] = field(default_factory=lambda: [0] * len(RESOURCES))
-    held: list[int] = field(default_factory=lambda: [0] * len(RESOURCES))
+    used: int = 0
+    held: int = 0
     under_way: int = 0
     closing: bool = False
 
-    def covers(self, worst: Cost) -> bool:
-        parts = zip(self.used, self.held, worst, self.worst, strict=True)
-        return all(used + held + wanted <= most for used, held, wanted, most in parts)
+    def covers(self, worst: int) -> bool:
+        used = self.used + self.held + worst
+        return not over(self.most, used, EVERY_RESOURCE)
 
 
 class LeasedCounters(Counters):
@@ -93,19 +94,19 @@ class LeasedCounters(Counters):
             raise duplicate(request_id)
         payers = tuple(subjects)
         key = (tuple((s.kind, s.id) for s in payers), tuple(map(bool, worst)))
-        lease = self._usable(key, payers, worst)
+        lanes = pack(worst)
+        lease = self._usable(key, payers, lanes)
         if lease is None:
             async with self._taking[key]:
-                lease = self._usable(key, payers, worst)
+                lease = self._usable(key, payers, lanes)
                 if lease is None:
                     found = await self._take(key, payers, request_id, worst)
                     if not isinstance(found, _Lease):
                         return found
                     lease = found
         lease.under_way += 1
-        for resource, amount in enumerate(worst):
-            lease.held[resource] += amount
-        self._held[request_id] = (lease, Settlement(payers, worst))
+        lease.held += lanes
+        self._held[request_id] = (lease, Settlement(worst, lanes))
         return lease.granted
 
     async def settle(self, request_id: str, actual: Cost, *, final: bool) -> bool:
@@ -115,9 +116,8 @@ class LeasedCounters(Counters):
             return await self._shared.settle(request_id, actual, final=final)
         lease, settlement = found
         spent, freed, _ = settlement.step(actual, final=final)
-        for resource in range(len(RESOURCES)):
-            lease.used[resource] += spent[resource]
-            lease.held[resource] -= freed[resource]
+        lease.used += spent
+        lease.held -= freed
         if final:
             del self._held[request_id]
             lease.under_way -= 1
@@ -146,7 +146,7 @@ class LeasedCounters(Counters):
             await self._retire(lease)
         await self._shared.close()
 
-    def _usable(self, key: _Key, payers: tuple[Subject, ...], worst: Cost) -> _Lease | None:
+    def _usable(self, key: _Key, payers: tuple[Subject, ...], worst: int) -> _Lease | None:
         lease = self._leases.get(key)
         if lease is None or lease.subjects != payers or not lease.covers(worst):
             return None
@@ -162,7 +162,7 @@ class LeasedCounters(Counters):
         try:
             granted = await self._shared.reserve(name, payers, block)
         except EnvironmentLacks:
-            if old is not None and old.subjects == payers and old.covers(worst):  # rule 4
+            if old is not None and old.subjects == payers and old.covers(pack(worst)):  # rule 4
                 return old
             raise
         if old is not None:
@@ -170,7 +170,7 @@ class LeasedCounters(Counters):
         if isinstance(granted, Denied):
             return await self._shared.reserve(request_id, payers, worst)
         until = time.monotonic() + self._seconds
-        lease = _Lease(name, key, payers, block, granted, until)
+        lease = _Lease(name, key, payers, pack(block), granted, until)
         self._leases[key] = lease
         task = asyncio.get_running_loop().create_task(self._expire(lease))
         self._tasks.add(task)
@@ -193,4 +193,4 @@ class LeasedCounters(Counters):
 
     async def _give_back_if_over(self, lease: _Lease) -> None:
         if lease.closing and not lease.under_way:
-            await self._shared.settle(lease.id, Cost(*lease.used), final=True)
+            await self._shared.settle(lease.id, Cost(*unpack(lease.used)), final=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from strongroom.errors import ConfigurationRefused
 from strongroom.store.counters.account import Account, Settlement, denied, granted
 from strongroom.store.counters.interface import Counters
+from strongroom.store.counters.lanes import pack
 from strongroom.store.limits import (
     NOTHING,
     Cost,
@@ -35,7 +36,7 @@ class MemoryCounters(Counters):
     def __init__(self, clock: Clock = lambda: time.time_ns() // 1000) -> None:
         self._clock = clock
         self._accounts: defaultdict[_Name, Account] = defaultdict(Account)
-        self._held: dict[str, Settlement] = {}
+        self._held: dict[str, tuple[list[tuple[Subject, Account]], Settlement]] = {}
 
     async def reserve(
         self, request_id: str, subjects: Sequence[Subject], worst: Cost
@@ -43,16 +44,16 @@ class MemoryCounters(Counters):
         """See ``Counters``."""
         if request_id in self._held:
             raise duplicate(request_id)
-        now = self._clock()
+        now, lanes = self._clock(), pack(worst)
         pairs = [(subject, self._account(subject, now)) for subject in subjects]
         for subject, account in pairs:
-            if not account.has_room(subject.limits, worst):
+            if not account.has_room(subject.limits, lanes):
                 found = denied(pairs, worst)
                 if found is not None:
                     return found
         for subject, account in pairs:
-            account.hold(subject.limits, worst)
-        self._held[request_id] = Settlement(tuple(subjects), worst)
+            account.hold(subject.limits, lanes)
+        self._held[request_id] = (pairs, Settlement(worst, lanes))
         return granted(pairs)
 
     async def settle(self, request_id: str, actual: Cost, *, final: bool) -> bool:
@@ -61,9 +62,11 @@ class MemoryCounters(Counters):
         if held is None:
             return False
         now = self._clock()
-        spent, freed, places = held.step(actual, final=final)
-        for subject in held.subjects:
-            self._account(subject, now).spend(spent, freed, places)
+        pairs, settlement = held
+        spent, freed, places = settlement.step(actual, final=final)
+        for subject, account in pairs:
+            account.advance(now, subject.limits)
+            account.spend(spent, freed, places)
         if final:
             del self._held[request_id]
         return True
@@ -74,7 +77,11 @@ class MemoryCounters(Counters):
 
     async def held(self, prefix: str) -> dict[str, Cost]:
         """See ``Counters``."""
-        return {name: each.worst for name, each in self._held.items() if name.startswith(prefix)}
+        return {
+            name: settlement.worst
+            for name, (_, settlement) in self._held.items()
+            if name.startswith(prefix)
+        }
 
     async def usage(self, subject: Subject) -> Usage:
         """See ``Counters``."""
@@ -86,7 +93,7 @@ class MemoryCounters(Counters):
         """
         for kind, name in subjects:
             account = self._account(Subject(kind, name), at_us)
-            account.spend(spent, NOTHING, 0)
+            account.spend(pack(spent), 0, 0)
 
     async def close(self) -> None:
         """See ``Counters``."""

@@ -32,6 +32,7 @@ import msgspec
 from strongroom.errors import ConfigurationRefused, EnvironmentLacks
 from strongroom.store.counters.account import Account, Window, denied, granted
 from strongroom.store.counters.interface import Counters
+from strongroom.store.counters.lanes import pack
 from strongroom.store.counters.memory import Clock, duplicate
 from strongroom.store.limits import (
     NOTHING,
@@ -244,7 +245,7 @@ def _decided(
     if status == _LOST:
         _forgot()
     if status:
-        return granted(zip(subjects, map(_account, answer[1:]), strict=True))
+        return granted(list(zip(subjects, map(_account, answer[1:]), strict=True)))
     parts = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
     found = denied([(s, _account(*part)) for s, part in zip(subjects, parts, strict=True)], worst)
     if found is None:
@@ -260,15 +261,15 @@ def _account(state: list[int], minute: Sequence[bytes] = (), day: Sequence[bytes
     """The state that a script answered."""
     account = Account()
     account.now, account.debt, account.concurrent = state[0], state[1], state[2]
-    account.total, account.held = state[5:10], state[10:15]
-    account.minute = Window(0, map(_entry, minute), state[15:20], state[3])
-    account.day = Window(1, map(_entry, day), state[20:25], state[4])
+    account.total, account.held = pack(state[5:10]), pack(state[10:15])
+    account.minute = Window(0, map(_entry, minute), pack(state[15:20]), state[3])
+    account.day = Window(1, map(_entry, day), pack(state[20:25]), state[4])
     return account
 
 
-def _entry(text: bytes) -> tuple[int, list[int]]:
+def _entry(text: bytes) -> tuple[int, int]:
     slot, *amounts = map(int, text.split())
-    return slot, amounts
+    return slot, pack(amounts)
 
 
 def _unavailable(error: Exception) -> NoReturn:
