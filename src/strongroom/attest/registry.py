@@ -21,7 +21,10 @@ from strongroom.attest.bundle import REASONS, Bundle
 from strongroom.attest.interface import Facts, refusal
 from strongroom.errors import ConfigurationRefused
 
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "sgx": "strongroom.attest.sgx.verify",
+    "tdx": "strongroom.attest.tdx.verify",
+}
 """Kind of evidence to the module of its verifier."""
 
 
