@@ -48,6 +48,7 @@ class Verbs(click.Group):
         "key",
         "switch",
         "recipient",
+        "policy",
         "operator",
         "console",
         "log",
