@@ -192,7 +192,7 @@ def test_junk_is_refused(payload: bytes) -> None:
     [
         spelt(sampling={"temperature": 1, "top_p": 1.0}),
         spelt().replace(b"\xa2id\x07", b"\xa2id\xcc\x07"),
-        spelt().replace(b"\xa2id\x07", b"\xa2id\x06\xa2id\x07").replace(b"\x87", b"\x88", 1),
+        spelt().replace(b"\xa2id\x07", b"\xa2id\x06\xa2id\x07").replace(b"\x88", b"\x89", 1),
         msgspec.msgpack.encode(dict(reversed(msgspec.to_builtins(GENERATE).items()))),
         msgspec.msgpack.encode(
             {"type": "generate", "id": 7, "tenant": "acme", "tokens": [1], "max_tokens": 4}

@@ -152,7 +152,7 @@ def test_status_counts_what_left(running: RunningKeeper) -> None:
     running.send(AskStatus())
     after = running.until(Status)[-1]
     positions = done.completion_tokens + (done.reason == "stop")
-    assert after.egress_bits_hour - before.egress_bits_hour == 2 + 8 * positions
+    assert after.egress_bits_hour - before.egress_bits_hour == 3 + 8 * positions
     assert (after.active, after.waiting) == (0, 0)
 
 
@@ -190,10 +190,10 @@ def test_the_budget_binds_over_kill_nine_and_a_sealed_ceiling_over_the_configura
     tmp_path: Path,
 ) -> None:
     token = charging.token_charge(VOCABULARY) // charging.GRAINS_PER_BIT
-    ceiling = EgressCeiling(2 + 4 * token, 10**9)
+    ceiling = EgressCeiling(3 + 4 * token, 10**9)
     home = make_home(tmp_path, DisclosurePolicy(tenant=ceiling))
     with keeper(home) as running:
-        assert f"one tenant {2 + 4 * token} bits an hour" in running.greeting().egress
+        assert f"one tenant {3 + 4 * token} bits an hour" in running.greeting().egress
         running.send(generate(1, max_tokens=50))
         frames = running.until(Done)
         assert len(tokens_of(frames, 1)) == frames[-1].completion_tokens == 4

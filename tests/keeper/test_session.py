@@ -26,6 +26,7 @@ from strongroom.keeper.config import ScoreCaps
 from strongroom.keeper.coordinates import FILE_BYTES, Coordinates
 from strongroom.keeper.disclosure import UNLIKELY, Disclosure
 from strongroom.keeper.egress import Budget, Meter
+from strongroom.keeper.engine.constraint import Constraint
 from strongroom.keeper.session import Session
 
 from .fakes import PLENTY, VOCABULARY, Oracle, Parrot, meter
@@ -47,7 +48,10 @@ class Keeper:
         budget: Budget = PLENTY,
         tenant: Budget = PLENTY,
         caps: ScoreCaps = CAPS,
+        constraints: dict[str, Constraint] | None = None,
+        seconds: float = 600,
     ) -> None:
+        self.time = 0.0
         self.meter: Meter = meter(budget, tenant)
         self.uncommitted_seen: list[int] = []
         self.session = Session(
@@ -57,6 +61,7 @@ class Keeper:
             self.meter,
             lambda: 10**9,
             self._commit,
+            generations.Terms(constraints or {}, seconds, lambda: self.time),
         )
 
     def _commit(self) -> None:
@@ -294,7 +299,7 @@ def test_status_tells_load_and_egress() -> None:
     (status,) = keeper.ask(AskStatus())
     assert isinstance(status, Status)
     assert (status.active, status.waiting) == (2, 1)
-    assert status.egress_bits_hour == status.egress_bits_day == 6.0
+    assert status.egress_bits_hour == status.egress_bits_day == 9.0
     assert (status.budget_bits_hour, status.budget_bits_day) == (1000, 2000)
 
 
@@ -397,3 +402,33 @@ def test_an_answer_that_is_no_number_is_refused() -> None:
     engine.answer[3] = math.nan
     keeper = Keeper(engine, {"*": "logits"})
     assert refusal(keeper.ask(classify(scores=True))) == "not_finite"
+
+
+def test_a_generation_has_its_time_and_frees_its_place() -> None:
+    parrot = Parrot()
+    keeper = Keeper(parrot, seconds=60)
+    keeper.ask(generate(1, max_tokens=50))
+    keeper.ask(generate(2, max_tokens=50))
+    keeper.ask(generate(3, max_tokens=50))  # waits: the parrot has two slots
+    keeper.time = 59.0
+    assert {type(frame) for frame in keeper.session.step()} == {Tokens}
+    keeper.time = 60.0
+    ends = keeper.session.step()
+    assert ends[:2] == [Done(1, "time", 3, 1), Done(2, "time", 3, 1)]
+    assert refusal(ends[2:]) == "time_over"
+    assert not keeper.session.busy
+    assert parrot.cancelled == [1, 2, 3]
+    keeper.ask(generate(4, max_tokens=1))  # the places are free, and the clock begins anew
+    assert keeper.finish()[-1] == Done(4, "length", 3, 1)
+
+
+def test_only_a_registered_schema_and_no_scores_with_it() -> None:
+    held: Any = object()
+    keeper = Keeper(Parrot(), {"*": "topk"}, constraints={"person": held})
+    assert refusal(keeper.ask(generate(1, schema="persons"))) == "schema_refused"
+    assert refusal(keeper.ask(generate(1, schema="person", top_logprobs=1))) == "schema_refused"
+    assert keeper.spent == 0
+    assert keeper.ask(generate(1, schema="person")) == []
+    assert keeper.ask(generate(2)) == []
+    jobs = keeper.session._engine.jobs  # type: ignore[union-attr]
+    assert [jobs[number][0].constraint for number in (1, 2)] == [held, None]

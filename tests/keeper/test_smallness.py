@@ -12,7 +12,7 @@ import pytest
 import strongroom.keeper
 
 FOLDER = Path(strongroom.keeper.__file__).parent
-MOST_LINES = 5500
+MOST_LINES = 5750
 """Of the keeper's own source: room, engine and walls; comments and blank lines included."""
 
 MOST_OF_OURS = 100

@@ -5,7 +5,8 @@ charges what leaves, the gateway reserves the most that a request could be charg
 
 1. one position of generated text: log2(vocabulary). The end of text is one of these outcomes, so
    the end token is charged like any other although it is not sent;
-2. why a generation ended: log2(4), charged when it is admitted, so that it can always be said;
+2. how a generation ended (five reasons, and refusals that come late): log2(8), charged when it is
+   admitted, so that it can always be said;
 3. a label: log2(classes). A rounded score: log2(101). Any other score: 32 bits. An index of one of
    the likeliest: log2(vocabulary) or log2(classes).
 
@@ -35,8 +36,8 @@ def choice(outcomes: int) -> int:
 ROUNDED_SCORE = choice(101)
 """Charge of a probability rounded to two decimals."""
 
-ENDING = choice(4)
-"""Charge of the reason why a generation ended."""
+ENDING = choice(8)
+"""Charge of how a generation ended."""
 
 
 def token_charge(vocabulary: int, top: int = 0, *, rounded: bool = False) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PROTOCOL: int = 1
+PROTOCOL: int = 2
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 """Largest frame in either direction (a tokenizer travels in ``Hello``)."""
@@ -39,6 +39,7 @@ Bits = Annotated[float, Meta(ge=0, le=1e18)]
 Code = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(max_length=4096)]
 Name = Annotated[str, Meta(max_length=1024)]
+SchemaName = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_\-]*\Z")]
 
 Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
 """Rungs of the exposure ladder that a keeper can serve, least first."""
@@ -63,6 +64,7 @@ class Generate(Frame, frozen=True, tag="generate"):
 
     ``top_logprobs`` asks for the probabilities of the k likeliest tokens at each position
     (0: none); the keeper refuses it unless the sealed policy grants that rung to ``tenant``.
+    ``schema`` names the registered schema to which the answer is held.
     """
 
     id: RequestId
@@ -71,6 +73,7 @@ class Generate(Frame, frozen=True, tag="generate"):
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_PROMPT_TOKENS)]
     sampling: Sampling = Sampling()
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] = 0
+    schema: SchemaName = ""
 
 
 class Classify(Frame, frozen=True, tag="classify"):
@@ -165,10 +168,11 @@ class Tokens(Frame, frozen=True, tag="tokens"):
 
 
 class Done(Frame, frozen=True, tag="done"):
-    """End of one generation: ``stop`` (an end token), ``length``, ``cancelled`` or ``egress``."""
+    """End of one generation: ``stop`` (an end token), ``length``, ``cancelled``, ``egress`` (the
+    budget) or ``time`` (it took too long)."""
 
     id: RequestId
-    reason: Literal["stop", "length", "cancelled", "egress"]
+    reason: Literal["stop", "length", "cancelled", "egress", "time"]
     prompt_tokens: Count
     completion_tokens: Count
 

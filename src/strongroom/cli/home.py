@@ -17,6 +17,7 @@
     H/keys/log.pub              its public half, for whoever verifies the record
     H/state/log/NAME/           the record: gateway, release, operator
     H/state/log.seen/NAME       that this log exists, and its newest checkpoint
+    H/schemas/NAME.json         schemas of structured output (made when the first is registered)
     H/run/                      nothing that outlives a process
 
 Folders have mode 0700, secrets 0600; that and the owner are checked whenever a home is opened.
@@ -49,6 +50,7 @@ SECRETS = ("keys/signing.key", "keys/keyring.json", "keys/service.key", "keys/pe
 OPTIONAL_SECRETS = ("keys/log.key",)
 """Secrets that homes of before do not have; ``serve`` says how to make them."""
 
+OPTIONAL_FOLDERS = ("schemas",)
 UNALTERED = ("strongroom.toml", "trust/signers.toml")
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
 
@@ -86,6 +88,11 @@ class Home:
     def log_key(self) -> Path:
         """Signs the record."""
         return self.keys / "log.key"
+
+    @property
+    def schemas(self) -> Path:
+        """Schemas of structured output."""
+        return self.path / "schemas"
 
     @property
     def keyring(self) -> Path:
@@ -173,6 +180,9 @@ def check_permissions(path: Path) -> None:
     """Folders and secrets belong to us and to nobody else; trust and settings only we can alter."""
     for folder in (path, *(path / name for name in FOLDERS)):
         _judge(folder, stat.S_ISDIR, 0o077, f"chmod 700 {folder}")
+    for name in OPTIONAL_FOLDERS:
+        if os.path.lexists(path / name):
+            _judge(path / name, stat.S_ISDIR, 0o077, f"chmod 700 {path / name}")
     for name in SECRETS:
         if (path / name).exists() or name != "keys/signing.key":  # kept elsewhere: a good habit
             _judge(path / name, stat.S_ISREG, 0o077, f"chmod 600 {path / name}")

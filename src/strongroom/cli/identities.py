@@ -39,9 +39,7 @@ class Office:
 
     def record(self, entry: AnyEntry) -> None:
         """Append to the operators' log; durable when it returns."""
-        key = LogKey.load(self.home.log_key)
-        with open_log(self.home.state, OPERATOR_LOG, key, wait_seconds=_WAIT_SECONDS) as log:
-            log.write(entry)
+        record(self.home, entry)
 
     def organisation(self, name: str) -> Organisation:
         """The organisation of this name; ``store.no_organisation`` without one."""
@@ -53,6 +51,13 @@ class Office:
                 action="List those there are with `strongroom tenant list`.",
             )
         return found
+
+
+def record(home: homes.Home, entry: AnyEntry) -> None:
+    """Append to the operators' log of a home; durable when it returns."""
+    key = LogKey.load(home.log_key)
+    with open_log(home.state, OPERATOR_LOG, key, wait_seconds=_WAIT_SECONDS) as log:
+        log.write(entry)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ class Verbs(click.Group):
         "tenant",
         "key",
         "switch",
+        "schema",
         "recipient",
         "policy",
         "operator",

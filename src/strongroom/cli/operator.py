@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from strongroom.cli import output
 from strongroom.cli.call import Call, shared_options
 
 if TYPE_CHECKING:
+    from strongroom.cli.home import Home
     from strongroom.console.operators import Operator, Operators
 
 
@@ -33,7 +33,15 @@ def create(call: Call, name: str) -> None:
     NAME stands in the record beside what the operator did. Only a keyed digest of the key is
     stored: nothing can show it again.
     """
-    made, text = _operators(call).create(name, _now())
+    from strongroom.cli import identities
+    from strongroom.ledger.entries import OperatorChanged
+
+    home = _home(call)
+
+    def record(made: Operator) -> None:
+        identities.record(home, OperatorChanged(made.id, name, "created", identities.by()))
+
+    made, text = _operators(home).create(name, identities.now(), record)
     if call.json:
         output.print_json({"key": text, "id": made.id, "name": made.name})
         return
@@ -46,7 +54,7 @@ def create(call: Call, name: str) -> None:
 @click.pass_obj
 def list_operators(call: Call) -> None:
     """List operators, the revoked ones included."""
-    rows = [_row(each) for each in _operators(call).all()]
+    rows = [_row(each) for each in _operators(_home(call)).all()]
     if call.json:
         output.print_json({"operators": rows})
         return
@@ -69,19 +77,29 @@ def list_operators(call: Call) -> None:
 @click.pass_obj
 def revoke(call: Call, operator_id: str) -> None:
     """Revoke the operator with this id; open sessions end at their next request."""
-    revoked = _operators(call).revoke(operator_id, _now())
+    from strongroom.cli import identities
+    from strongroom.ledger.entries import OperatorChanged
+
+    home = _home(call)
+    revoked = _operators(home).revoke(operator_id, identities.now())
+    entry = OperatorChanged(revoked.id, revoked.name, "revoked", identities.by())
+    identities.record(home, entry)
     if call.json:
         output.print_json(_row(revoked))
         return
     click.echo(f"Revoked {revoked.id}, {revoked.name}.")
 
 
-def _operators(call: Call) -> Operators:
+def _home(call: Call) -> Home:
     from strongroom.cli.home import open_home
+
+    return open_home(call.home_path)
+
+
+def _operators(home: Home) -> Operators:
     from strongroom.console.operators import Operators
     from strongroom.gateway.config import read_pepper
 
-    home = open_home(call.home_path)
     return Operators(home.operators, read_pepper(home.keys / "pepper"))
 
 
@@ -92,7 +110,3 @@ def _row(operator: Operator) -> dict[str, Any]:
         "created": operator.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "state": "in force" if operator.revoked_at is None else "revoked",
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

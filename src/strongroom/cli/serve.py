@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import click
 
 from strongroom.cli import output
 from strongroom.cli.call import Call, passphrase_option, shared_options
-from strongroom.errors import ConfigurationRefused, EnvironmentLacks
+from strongroom.errors import ConfigurationRefused
 
 if TYPE_CHECKING:
     from strongroom.artifact.manifest import Manifest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from strongroom.gateway.content.config import ContentConfig
     from strongroom.gateway.jwt_identity import JwtTrust
     from strongroom.gateway.watching import Watching
-    from strongroom.keeper.config import KeeperConfig
+    from strongroom.keeper.config import KeeperConfig, SchemaFile
     from strongroom.release.config import ReleaseConfig
 
 _INTERRUPTED = 130
@@ -77,10 +77,10 @@ def command(
     says where it listens. Defaults come from strongroom.toml.
     """
     from strongroom.artifact.manifest import read_manifest
-    from strongroom.cli import passphrase
+    from strongroom.cli import passphrase, preconditions
     from strongroom.cli.home import open_home
 
-    _require_extra()
+    preconditions.require_extra()
     home = open_home(call.home_path)
     chosen = {
         "host": host,
@@ -96,7 +96,7 @@ def command(
     manifest = read_manifest(sealed, home.trust)  # refuse now what could never be served
     home.releases.check(manifest)
     secret = passphrase.for_home(home, passphrase_file)
-    _warn(serving)
+    preconditions.warn(serving)
     os.umask(0o077)
     plan = Plan(home, sealed.absolute(), manifest, serving)
     return _run(call, plan, secret)
@@ -128,6 +128,13 @@ class Plan:
 
         watching = self.home.settings.watching
         return watching if self.serving.port else msgspec.structs.replace(watching, port=0)
+
+    @cached_property
+    def schemas(self) -> tuple[dict[str, str], tuple[SchemaFile, ...]]:
+        """Names and digests of the registered schemas, and the files of their automata."""
+        from strongroom.cli.schemas import Schemas
+
+        return Schemas(self.home.schemas).lay_out(self.home.path / "run")
 
     def release_config(self, wires: Wires, passphrase_fd: int | None) -> ReleaseConfig:
         """For key release: only this very manifest's key may leave."""
@@ -174,6 +181,8 @@ class Plan:
             threads=self.threads,
             max_streams=self.serving.max_streams,
             context_length=self.serving.context_length,
+            schemas=self.schemas[1],
+            generation_seconds=self.serving.generation_seconds,
         )
 
     def gateway_config(self, wires: Wires) -> GatewayConfig:
@@ -199,6 +208,7 @@ class Plan:
             tokens=self._tokens(),
             certificates=settings.certificate,
             text=settings.text,
+            schemas=self.schemas[0],
             pacing=settings.pacing,
             detection=settings.detection,
             content=self._content(),
@@ -357,35 +367,3 @@ def _with(serving: Serving, chosen: Mapping[str, object]) -> Serving:
 
     given = {name: value for name, value in chosen.items() if value is not None}
     return msgspec.structs.replace(serving, **given)
-
-
-def _warn(serving: Serving) -> None:
-    if not (_is_loopback(serving.host) or serving.tls_cert):
-        output.note(
-            f"Warning: {serving.host} can be reached from the network and the gateway speaks plain "
-            "HTTP. Give --tls-cert and --tls-key, or put a proxy that terminates TLS in front."
-        )
-    if os.geteuid() == 0:
-        output.note(
-            "Warning: running as root. Keeper and gateway are children of root: make a user of "
-            "their own for this service (docs/cli.md)."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _require_extra() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "uvicorn", "tokenizers") if find_spec(name) is None]
-    if missing:
-        raise EnvironmentLacks(
-            "cli.missing_extra",
-            f"Serving needs packages that are not installed: {', '.join(missing)}.",
-            action="Install strongroom with the extra: pip install 'strongroom[serve]'.",
-        )

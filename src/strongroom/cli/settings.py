@@ -48,6 +48,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
     context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
     lease_hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    generation_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
     tls_cert: str = ""
     tls_key: str = ""
     client_ca: str = ""

@@ -22,6 +22,7 @@ threads = 0                       # processor threads of the model; 0 is one for
 max_streams = 16                  # answers generated at the same time
 context_length = 0                # longest conversation in tokens; 0 is the model's, at most 2048
 lease_hours = 24                  # a released key may be used so long, then serving stops
+generation_seconds = 600          # an answer that is not complete by then is cut short
 tls_cert = ""                     # PEM files: with a certificate and its key the door speaks TLS
 tls_key = ""
 client_ca = ""                    # with authorities, only who has a certificate of theirs gets in

@@ -242,6 +242,10 @@ def _told(entry: entries.AnyEntry) -> tuple[str, str, str]:
             return "limits set", f"{subject}: {limits or 'none'}", entry.by
         case entries.KeyChanged():
             return f"key {entry.change}", f"{entry.key_id} of {entry.organisation}", entry.by
+        case entries.OperatorChanged():
+            return f"operator {entry.change}", f"{entry.operator_id}, {entry.operator}", entry.by
+        case entries.SchemaChanged():
+            return f"schema {entry.change}", f"{entry.schema}, {entry.digest[:16]}…", entry.by
         case entries.OrganisationChanged():
             return f"organisation {entry.change}", entry.organisation, entry.by
         case entries.PolicyChanged():

@@ -19,6 +19,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -87,8 +88,12 @@ class Operators:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _unreadable(self._path, str(error)) from None
 
-    def create(self, name: str, now: datetime) -> tuple[Operator, str]:
+    def create(
+        self, name: str, now: datetime, first: Callable[[Operator], None] = lambda _made: None
+    ) -> tuple[Operator, str]:
         """Add an operator; returns the record and the key's text, which nothing can show again.
+
+        ``first`` is done before the key is in force: what grants something is recorded first.
 
         Raises:
             ConfigurationRefused: ``console.bad_operator_name``, ``console.operator_exists``.
@@ -109,6 +114,7 @@ class Operators:
         operator_id = secrets.token_hex(8)
         text = f"sro_{operator_id}_{secrets.token_urlsafe(32)}"
         made = Operator(operator_id, name, self._digest(text), now)
+        first(made)
         self._write((*there, made))
         return made, text
 

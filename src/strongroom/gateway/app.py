@@ -56,7 +56,7 @@ class Gateway:
             "/openapi.json": ("GET", self._describe),
         }
         self._openai = openai
-        self._document = document(model.name)
+        self._document = document(model.name, model.schemas)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -53,7 +53,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of one home apart, each of which writes a log of its own. ``tokens`` and ``certificates`` say
     who else than the holder of an API key is let in. ``counters`` is the URL of a Redis
     that several gateways count in, in blocks of ``lease_requests`` if that is not 0; without it
-    this one counts in its memory.
+    this one counts in its memory. ``schemas`` are those of structured output that callers may
+    name: their digests.
     """
 
     host: _Text
@@ -78,6 +79,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: JwtTrust | None = None
     certificates: tuple[ClientCertificate, ...] = ()
     text: TextPolicy = TextPolicy()
+    schemas: Annotated[dict[str, Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = {}
     pacing: Pacing = Pacing()
     content: ContentConfig = ContentConfig()
     detection: DetectionConfig = DetectionConfig()

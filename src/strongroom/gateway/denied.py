@@ -104,7 +104,11 @@ DENIED: Final[dict[str, Denied]] = {
     "guided_whitespace_pattern": Denied("structure", "a caller's regular expression"),
     "structured_outputs": Denied("structure", "a caller's grammar"),
     "structural_tag": Denied("structure", "a caller's grammar"),
-    "response_format": Denied("structure", "a caller's schema", harmless=(None, _TEXT_FORMAT)),
+    "response_format": Denied(
+        "structure",
+        "it names no schema that the operator has registered",
+        harmless=(None, _TEXT_FORMAT),
+    ),
     "tools": Denied(
         "structure", "schemas and text in the template's tool form", harmless=(None, [])
     ),

@@ -48,6 +48,7 @@ _STATUS: Final = {
     "keeper.scores_exhausted": 403,
     "keeper.closed": 403,
     "keeper.queue_full": 503,
+    "keeper.time_over": 503,
     "keeper.not_finite": 503,
 }
 """HTTP status of the keeper's refusals; 400 for those not named."""

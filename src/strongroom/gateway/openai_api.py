@@ -23,10 +23,11 @@ from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.schema import Generation, chat_generation, completion_generation
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import Fields, check_unique, parse_object
+from strongroom.gateway.structured import Registered
 from strongroom.gateway.text_rules import TextPolicy
 
 _encode: Final = msgspec.json.Encoder().encode
-_Meaning = Callable[[Fields, int, TextPolicy], Generation]
+_Meaning = Callable[[Fields, int, TextPolicy, Registered], Generation]
 
 
 class OpenAIApi:
@@ -76,7 +77,7 @@ class OpenAIApi:
             caller, body = await passage.admit()  # steps 2 to 5
             fields = parse_object(body)  # step 6
             most = model.most_scores(caller.organisation)
-            generation = meaning(fields, most, model.text)  # step 7
+            generation = meaning(fields, most, model.text, model.schemas)  # step 7
             model.require(generation.model)
             scan = await _judged(self._desk.content, generation)
             ids = await model.tokens(generation)  # step 8

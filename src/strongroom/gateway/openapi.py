@@ -6,6 +6,7 @@ document cannot promise what the door does not keep. A test holds its paths agai
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -20,12 +21,14 @@ _TOLD: Final = (401, 403, 404)
 _EVENTS: Final = "text/event-stream"
 
 
-def document(model_name: str) -> bytes:
-    """The document for the door to one model, as JSON."""
+def document(model_name: str, registered: Iterable[str] = ()) -> bytes:
+    """The document for the door to one model, as JSON; with the schemas that can be named."""
     kinds = (ChatRequest, CompletionRequest, InferRequest, OpenAIErrorBody, Problem)
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for kind in (ChatRequest, CompletionRequest):
         schemas[kind.__name__]["properties"]["model"] = {"const": model_name}
+    if names := sorted(registered):
+        schemas["ChatRequest"]["properties"]["response_format"] = _response_format(names)
     at = f"/v2/models/{model_name}"
     paths = {
         "/v1/chat/completions": _post("Chat", ChatRequest, streams=True),
@@ -53,6 +56,15 @@ def document(model_name: str) -> bytes:
             },
         }
     )
+
+
+def _response_format(names: list[str]) -> dict[str, Any]:
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}}}
+    return {
+        "type": "object",
+        "required": ["type", "json_schema"],
+        "properties": {"type": {"const": "json_schema"}, "json_schema": named},
+    }
 
 
 def _post(summary: str, body: type[msgspec.Struct], *, streams: bool) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from msgspec import Meta
 from strongroom.gateway.denied import strip_denied
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.strict_json import Fields, bad_request, decode_fields
+from strongroom.gateway.structured import Registered, take_schema
 from strongroom.gateway.text_rules import TextPolicy, clean_text
 
 MAX_MESSAGES = 1024
 MAX_STOPS = 4
 MAX_STOP_CHARACTERS = 256
 _LARGEST_MAX_TOKENS = 2**31
+
+NO_SCHEMAS: Registered = {}
 
 Role = Literal["system", "user", "assistant"]
 
@@ -102,6 +105,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``max_tokens`` ``None`` takes the default. ``scores`` is how many likeliest tokens the keeper
     is asked for at each position (0: none), ``shown`` how many of them the caller wanted listed.
+    ``schema`` is the registered schema that the answer is held to.
     """
 
     model: str
@@ -115,19 +119,23 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool
     scores: int = 0
     shown: int = 0
+    schema: str = ""
 
 
 _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 
 
-def chat_generation(fields: Fields, most_scores: int, policy: TextPolicy) -> Generation:
+def chat_generation(
+    fields: Fields, most_scores: int, policy: TextPolicy, registered: Registered = NO_SCHEMAS
+) -> Generation:
     """The meaning of a chat request. ``most_scores`` is what the caller's rung grants (0 to 5).
 
     Raises:
         Refusal: 400, with the field's name.
     """
     granted = _granted(most_scores)
+    schema = take_schema(fields, registered)
     strip_denied(fields, granted)
     request = decode_fields(fields, _chat)
     if request.max_tokens is not None and request.max_completion_tokens is not None:
@@ -138,18 +146,25 @@ def chat_generation(fields: Fields, most_scores: int, policy: TextPolicy) -> Gen
     if shown and not request.logprobs:
         raise bad_request("`top_logprobs` needs `logprobs` to be true.", "top_logprobs")
     _check_scores(shown, most_scores, "top_logprobs")
+    if schema and (request.logprobs or request.stop):
+        raise bad_request(
+            "`response_format` goes with neither `logprobs` nor `stop`.", "response_format"
+        )
     return Generation(
         model=request.model,
         messages=tuple(_message(m, i, policy) for i, m in enumerate(request.messages)),
         max_tokens=request.max_completion_tokens or request.max_tokens,
         scores=max(shown, 1) if request.logprobs else 0,
         shown=shown,
+        schema=schema,
         **_shared(request, policy),
     )
 
 
-def completion_generation(fields: Fields, most_scores: int, policy: TextPolicy) -> Generation:
-    """The meaning of a completion request; see ``chat_generation``."""
+def completion_generation(
+    fields: Fields, most_scores: int, policy: TextPolicy, _registered: Registered = NO_SCHEMAS
+) -> Generation:
+    """The meaning of a completion request, which has no schema; see ``chat_generation``."""
     strip_denied(fields, _granted(most_scores))
     request = decode_fields(fields, _completion)
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]

@@ -10,7 +10,8 @@ from strongroom.boundary.frames import MAX_TOP_LOGPROBS, Generate, ModelCard, Ru
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.chat_template import ChatTemplate
 from strongroom.gateway.refusals import Refusal
-from strongroom.gateway.schema import Generation, Message
+from strongroom.gateway.schema import NO_SCHEMAS, Generation, Message
+from strongroom.gateway.structured import Registered
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.tokenizing import ModelTokenizer
 
@@ -35,10 +36,13 @@ class ServedModel:
             or ``gateway.bad_card``: callers' text cannot be kept apart from control tokens.
     """
 
-    def __init__(self, name: str, card: ModelCard, text: TextPolicy) -> None:
+    def __init__(
+        self, name: str, card: ModelCard, text: TextPolicy, schemas: Registered = NO_SCHEMAS
+    ) -> None:
         self.name = name
         self.card = card
         self.text = text
+        self.schemas = schemas
         self.created = int(time.time())
         self._tokenizer: ModelTokenizer | None = None
         self._template: ChatTemplate | None = None
@@ -132,6 +136,7 @@ class ServedModel:
             max_tokens=min(generation.max_tokens or default, room),
             sampling=Sampling(temperature=generation.temperature, top_p=generation.top_p),
             top_logprobs=generation.scores,
+            schema=generation.schema,
         )
 
     def _exceeded(self) -> Refusal:

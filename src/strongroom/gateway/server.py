@@ -71,7 +71,7 @@ async def serve(config: GatewayConfig) -> None:
             inherited_socket(config.boundary_fd, "boundary_fd")
         )
         stack.callback(keeper.close)
-        model = ServedModel(config.model_name, hello.card, config.text)
+        model = ServedModel(config.model_name, hello.card, config.text, config.schemas)
         observer = stack.enter_context(observing(config.watching, model.name))
         switching = Switching(store.changes, store.switches, config.model_name)
         desk = Desk(

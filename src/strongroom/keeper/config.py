@@ -26,6 +26,14 @@ class ScoreCaps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens_per_organisation: Annotated[int, Meta(ge=0, le=2**18)] = 512
 
 
+class SchemaFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A schema of structured output: the file of its automaton, and the SHA-256 (hex) of it."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    path: str
+    sha256: str
+
+
 class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Start-up configuration of one keeper.
 
@@ -33,6 +41,8 @@ class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature on a sealed model is accepted. ``service_key`` pins the Ed25519 key of the
     key-release service (raw, base64). ``release_state`` is the file that remembers the newest
     release seen of each model. ``egress_state`` is the file that keeps the meter over restarts.
+    ``schemas`` are those that an answer may be held to. ``generation_seconds`` is the longest that
+    a generation may take, from when it is admitted.
     """
 
     sealed: str
@@ -48,6 +58,8 @@ class KeeperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Literal["no-exec", "jit"] = "no-exec"
     required_walls: tuple[str, ...] = ()
     strict: bool = True
+    schemas: Annotated[tuple[SchemaFile, ...], Meta(max_length=64)] = ()
+    generation_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
     threads: Annotated[int, Meta(ge=1, le=1024)] = 2
     max_streams: Annotated[int, Meta(ge=1, le=256)] = 16
     context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0

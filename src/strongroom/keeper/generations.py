@@ -4,7 +4,8 @@ Admission, in this order; the first that fails refuses the request and nothing i
 
 1. The id is not in use.
 2. The sealed policy grants the tenant text, and the log-probabilities asked for, of which the
-   tenant has not seen as many as it may.
+   tenant has not seen as many as it may. A schema asked for is a registered one, and no
+   log-probabilities come with it.
 3. Every token id is one of the vocabulary; prompt and answer fit the context.
 4. The queue has room.
 5. The egress budgets cover the ending and a first token. The ending is charged now, so that
@@ -15,13 +16,16 @@ After each step of the engine, for each position it produced:
 6. The position is charged, with its scores. If the budgets or the caps on scores do not cover it,
    it is dropped and the generation ends with ``egress``.
 7. Only what was charged becomes a frame.
+8. A generation that has taken longer than it may ends with ``time``; one that has not said anything
+   yet is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from strongroom.boundary.charging import ENDING, token_charge
 from strongroom.boundary.frames import (
@@ -36,11 +40,13 @@ from strongroom.boundary.frames import (
 from strongroom.errors import RequestRefused
 from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure, at_least, token_scores
+from strongroom.keeper.engine.constraint import Constraint
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult
 
 MAX_WAITING = 256
 """Admitted generations that may wait for a slot."""
 
+Reason = Literal["stop", "length", "cancelled", "egress", "time"]
 Charge = Callable[[str, int], bool]
 """Charges a tenant so many grains; False: not covered, nothing charged."""
 
@@ -52,9 +58,18 @@ class _Generation:
     top: int
     charge: int
     prompt: int
+    until: float
     scored: set[int] | None
     """Tokens of which scores were shown; ``None`` where that is not capped."""
     completion: int = 0
+
+
+class Terms(NamedTuple):
+    """Schemas to which answers can be held; seconds that a generation may take, by ``clock``."""
+
+    constraints: Mapping[str, Constraint]
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
 
 
 class Generations:
@@ -66,6 +81,7 @@ class Generations:
         coordinates: the caps on scores.
         room: grains that may still leave for a tenant.
         charge: how to charge a tenant.
+        terms: schemas, and the time of a generation.
     """
 
     def __init__(
@@ -75,12 +91,14 @@ class Generations:
         coordinates: Coordinates,
         room: Callable[[str], int],
         charge: Charge,
+        terms: Terms,
     ) -> None:
         self._engine = engine
         self._disclosure = disclosure
         self._coordinates = coordinates
         self._room = room
         self._charge = charge
+        self._terms = terms
         self._running: dict[int, _Generation] = {}
 
     @property
@@ -94,8 +112,8 @@ class Generations:
         Raises:
             RequestRefused: ``keeper.id_in_use``, ``keeper.closed``,
                 ``keeper.logprobs_not_granted``, ``keeper.scores_exhausted``,
-                ``keeper.token_unknown``, ``keeper.too_long``, ``keeper.queue_full`` or
-                ``keeper.egress_exhausted``.
+                ``keeper.schema_refused``, ``keeper.token_unknown``, ``keeper.too_long``,
+                ``keeper.queue_full`` or ``keeper.egress_exhausted``.
         """
         if ask.id in self._running:  # (1)
             raise _refused(
@@ -107,6 +125,7 @@ class Generations:
         capped = ask.top_logprobs > 0 and not at_least(rung, "logits")
         if capped:
             self._coordinates.require(ask.tenant, ask.top_logprobs)
+        constraint = self._constraint(ask)
         self._require_fit(ask)  # (3)
         if self._engine.waiting >= MAX_WAITING:  # (4)
             raise _refused(
@@ -118,9 +137,10 @@ class Generations:
         if self._room(ask.tenant) < ENDING + charge:  # (5)
             raise exhausted()
         self._charge(ask.tenant, ENDING)
-        self._engine.admit(_job(ask))
+        self._engine.admit(_job(ask, constraint))
+        until, scored = self._terms.clock() + self._terms.seconds, set[int]() if capped else None
         self._running[ask.id] = _Generation(
-            ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens), set() if capped else None
+            ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens), until, scored
         )
 
     def cancel(self, job_id: int) -> list[ToGateway]:
@@ -131,11 +151,23 @@ class Generations:
         return [self._end(job_id, "cancelled")]
 
     def step(self) -> list[ToGateway]:
-        """Steps 6 and 7, for one step of the engine."""
-        frames: list[ToGateway] = []
+        """Steps 6 to 8, for one step of the engine."""
+        frames = self._overdue()
         for result in self._engine.step():
             if result.token is not None or result.finished:
                 frames += self._answer(result)
+        return frames
+
+    def _overdue(self) -> list[ToGateway]:  # (8)
+        now = self._terms.clock()
+        late = [job_id for job_id, each in self._running.items() if each.until <= now]
+        frames: list[ToGateway] = []
+        for job_id in late:
+            self._engine.cancel(job_id)
+            end = self._end(job_id, "time")
+            message = "No answer was begun within the time that one may take. Try again later."
+            silent = Refused(job_id, "keeper.time_over", message)
+            frames.append(end if end.completion_tokens else silent)
         return frames
 
     def _answer(self, result: StepResult) -> list[ToGateway]:
@@ -169,9 +201,18 @@ class Generations:
         del self._running[result.id]
         return Refused(result.id, refusal.code, refusal.message)
 
-    def _end(self, job_id: int, reason: Literal["stop", "length", "cancelled", "egress"]) -> Done:
+    def _end(self, job_id: int, reason: Reason) -> Done:
         generation = self._running.pop(job_id)
         return Done(job_id, reason, generation.prompt, generation.completion)
+
+    def _constraint(self, ask: Generate) -> Constraint | None:
+        if ask.schema and (ask.top_logprobs or ask.schema not in self._terms.constraints):
+            raise _refused(
+                "keeper.schema_refused",
+                "No such schema is registered, or log-probabilities were asked for with it.",
+                "Name a registered schema, and leave out log-probabilities.",
+            )
+        return self._terms.constraints[ask.schema] if ask.schema else None
 
     def _require_fit(self, ask: Generate) -> None:
         if max(ask.tokens) >= self._engine.vocab_size:
@@ -196,7 +237,7 @@ def _scores(generation: _Generation, result: StepResult) -> tuple[TokenScores, .
     return (token_scores(generation.rung, result.top_ids[:top], result.top_logprobs[:top]),)
 
 
-def _job(ask: Generate) -> GenerateJob:
+def _job(ask: Generate, constraint: Constraint | None) -> GenerateJob:
     return GenerateJob(
         id=ask.id,
         tokens=ask.tokens,
@@ -204,6 +245,7 @@ def _job(ask: Generate) -> GenerateJob:
         temperature=ask.sampling.temperature,
         top_p=ask.sampling.top_p,
         top_logprobs=ask.top_logprobs,
+        constraint=constraint,
     )
 
 

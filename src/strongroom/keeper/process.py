@@ -8,7 +8,7 @@
 4. Open the sealed model into the arena; the newest release seen is advanced. Wipe the key and
    drop all that held it.
 5. Lay tensors over the arena, build the engine, warm it up: every path that will be served has run
-   once, every module is imported, every thread exists.
+   once, every module is imported, every thread exists. Read the registered schemas.
 6. Keep the arena out of dumps, children and swap.
 7. Map the egress meter's memory.
 8. Lock down.
@@ -44,8 +44,10 @@ from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Budget
 from strongroom.keeper.engine.factory import build_engine
 from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
+from strongroom.keeper.generations import Terms
 from strongroom.keeper.loading import load
 from strongroom.keeper.meter_state import MeterState
+from strongroom.keeper.registered import read_constraints
 from strongroom.keeper.session import Session
 
 STANDARD_ERROR = 2
@@ -95,6 +97,7 @@ def _serve(
     config: KeeperConfig, model: OpenedModel, lease_end: float, signals: StopSignals
 ) -> None:
     engine = _engine(config, model)  # (5)
+    constraints = read_constraints(config.schemas, engine, model.files)
     deployment = _budget(config.deployment_budget, model.policy.deployment)
     tenant = _budget(config.tenant_budget, model.policy.tenant)
     words = egress.explain_budget(_parameters(model), deployment, tenant)
@@ -105,7 +108,9 @@ def _serve(
     seen = open_memory(Path(f"{config.egress_state}.scores"))
     coordinates = Coordinates(seen, config.score_caps)
     disclosure = Disclosure(model.policy.rungs)
-    session = Session(engine, disclosure, coordinates, memory.meter, memory.now, memory.commit)
+    terms = Terms(constraints, config.generation_seconds)
+    meter, now, commit = memory.meter, memory.now, memory.commit
+    session = Session(engine, disclosure, coordinates, meter, now, commit, terms)
     channel = Channel(config.boundary_fd)
     walls |= lockdown.lock(  # (8)
         config.profile,

@@ -26,7 +26,7 @@ from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Meter
 from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
-from strongroom.keeper.generations import Generations
+from strongroom.keeper.generations import Generations, Terms
 
 
 class Session:
@@ -39,6 +39,7 @@ class Session:
         meter: the egress meter.
         now: seconds since the epoch, for the meter.
         commit: records the meter's charges; called before charged frames are returned.
+        terms: schemas, and the time of a generation.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Session:
         meter: Meter,
         now: Callable[[], int],
         commit: Callable[[], None],
+        terms: Terms,
     ) -> None:
         self._engine = engine
         self._meter = meter
@@ -58,7 +60,7 @@ class Session:
         self._classifications: Classifications | None = None
         if isinstance(engine, CausalEngine):
             self._generations = Generations(
-                engine, disclosure, coordinates, self._room, self._charge
+                engine, disclosure, coordinates, self._room, self._charge, terms
             )
         else:
             self._classifications = Classifications(engine, disclosure, self._charge)

@@ -15,13 +15,16 @@ from typing import Literal
 import numpy as np
 import torch
 
+from strongroom.keeper.engine.constraint import Constraint
+
 
 @dataclass(frozen=True, slots=True)
 class GenerateJob:
     """One admitted generation: prompt token ids and how to continue them.
 
     ``top_logprobs`` > 0 asks for that many log-probabilities at each position. ``max_tokens`` plus
-    the prompt never exceeds the engine's context length: the caller has checked.
+    the prompt never exceeds the engine's context length: the caller has checked. ``constraint``
+    says which tokens may be drawn.
     """
 
     id: int
@@ -30,6 +33,7 @@ class GenerateJob:
     temperature: float
     top_p: float
     top_logprobs: int = 0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from strongroom.errors import RequestRefused
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult, Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
 from strongroom.keeper.engine.llama_model import Compute, LlamaModel, resolved
-from strongroom.keeper.engine.sampling import choose, likeliest
+from strongroom.keeper.engine.sampling import Setting, choose, likeliest
 from strongroom.keeper.engine.scheduler import (
     NATIVE_SHARED_ROWS,
     SHARED_ROWS,
@@ -92,7 +92,7 @@ class LlamaEngine(CausalEngine):
         for size in self._buckets:
             self._model.forward(self._rehearsal(size))
         logits = self._model.forward(self._rehearsal(1))
-        choose(logits, [(1.0, 0.5)])
+        choose(logits, [(1.0, 0.5, torch.arange(2))])
         likeliest(logits[0], min(MAX_TOP_LOGPROBS, self.vocab_size))
 
     def _rehearsal(self, rows: int) -> Plan:
@@ -158,7 +158,7 @@ class LlamaEngine(CausalEngine):
         return results
 
     def _draw(self, drawing: Sequence[Active], logits: torch.Tensor) -> list[StepResult]:
-        tokens = choose(logits, [(item.job.temperature, item.job.top_p) for item in drawing])
+        tokens = choose(logits, [_setting(item) for item in drawing])
         results = []
         for row, (active, token) in enumerate(zip(drawing, tokens, strict=True)):
             result = self._result(active, token, logits[row])
@@ -171,6 +171,8 @@ class LlamaEngine(CausalEngine):
         job = active.job
         active.last_token = token
         active.produced += 1
+        if job.constraint is not None:
+            active.state = job.constraint.after(active.state, token)
         if token in self._ends:
             return StepResult(job.id, token, "stop")
         finished: Literal["length"] | None = None
@@ -183,6 +185,12 @@ class LlamaEngine(CausalEngine):
     @torch.inference_mode()
     def _release(self, active: Active) -> None:
         self._model.cache.follow(self._scheduler.release(active))
+
+
+def _setting(active: Active) -> Setting:
+    job = active.job
+    allowed = None if job.constraint is None else job.constraint.allowed(active.state)
+    return job.temperature, job.top_p, allowed
 
 
 def _blank(length: int) -> GenerateJob:

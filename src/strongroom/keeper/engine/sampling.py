@@ -46,16 +46,25 @@ def _quantile(weights: torch.Tensor, at: float) -> int:
     return min(index, weights.numel() - 1)
 
 
-def choose(logits: torch.Tensor, settings: list[tuple[float, float]]) -> list[int]:
+Setting = tuple[float, float, torch.Tensor | None]
+"""Temperature, top_p, and the ids that may be drawn (int64; ``None``: all)."""
+
+
+def choose(logits: torch.Tensor, settings: list[Setting]) -> list[int]:
     """One token for each row.
 
-    Shapes: ``logits`` float32 (rows, vocab); ``settings`` (temperature, top_p) for each row.
-    Temperature 0 takes the likeliest token, the lowest id among equals.
+    Shapes: ``logits`` float32 (rows, vocab); ``settings`` one for each row. Temperature 0 takes
+    the likeliest token, the lowest id among equals.
     """
     tokens: list[int] = logits.argmax(-1).tolist()
-    for row, (temperature, top_p) in enumerate(settings):
+    for row, (temperature, top_p, allowed) in enumerate(settings):
+        scores = logits[row] if allowed is None else logits[row][allowed]
         if temperature > 0:
-            tokens[row] = draw(logits[row], temperature, top_p, uniform())
+            tokens[row] = draw(scores, temperature, top_p, uniform())
+        elif allowed is not None:
+            tokens[row] = int(scores.argmax())
+        if allowed is not None:
+            tokens[row] = int(allowed[tokens[row]])
     return tokens
 
 

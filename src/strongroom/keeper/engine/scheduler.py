@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from strongroom.boundary.automaton import START
 from strongroom.keeper.engine.interface import GenerateJob
 
 SHARED_ROWS = 64
@@ -44,13 +45,17 @@ def padded(rows: int, buckets: tuple[int, ...]) -> int:
 
 @dataclass(slots=True)
 class Active:
-    """A job that holds a slot. ``length`` positions of its cache are filled."""
+    """A job that holds a slot. ``length`` positions of its cache are filled.
+
+    ``state`` is how far its constraint has come.
+    """
 
     job: GenerateJob
     slot: int
     length: int = 0
     produced: int = 0
     last_token: int = 0
+    state: int = START
 
     @property
     def prompt_left(self) -> int:
