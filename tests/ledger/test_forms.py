@@ -96,7 +96,7 @@ def test_a_note_of_another_implementation() -> None:
 
 
 def test_other_signatures_are_passed_over() -> None:
-    signed = note.sign("a\n1\nb\n", KEY.name, PRIVATE)
+    signed = note.sign("a\n1\nb\n", KEY, PRIVATE)
     witness = "— witness.example " + "QUJDRA" + "AAAA=" * 0 + "AAAAAAAA==\n"
     assert note.verified_text(signed + witness.encode(), KEY, "it") == "a\n1\nb\n"
     with pytest.raises(StrongroomError) as error:
@@ -105,8 +105,8 @@ def test_other_signatures_are_passed_over() -> None:
 
 
 def test_a_bad_signature_beside_a_good_one_is_refused() -> None:
-    signed = note.sign("a\n", KEY.name, PRIVATE)
-    other = note.sign("b\n", KEY.name, PRIVATE).rpartition(b"\n\n")[2]
+    signed = note.sign("a\n", KEY, PRIVATE)
+    other = note.sign("b\n", KEY, PRIVATE).rpartition(b"\n\n")[2]
     with pytest.raises(StrongroomError) as error:
         note.verified_text(signed + other, KEY, "it")
     assert code_of(error) == "ledger.checkpoint_invalid"
@@ -130,7 +130,7 @@ def test_bad_verifier_keys(text: str) -> None:
 
 def test_a_key_name_counts() -> None:
     """The same 32 bytes under another name are another key."""
-    signed = note.sign("text\n", KEY.name, PRIVATE)
+    signed = note.sign("text\n", KEY, PRIVATE)
     with pytest.raises(StrongroomError) as error:
         note.verified_text(signed, KEY.renamed("example.com/other"), "it")
     assert code_of(error) == "ledger.checkpoint_invalid"
@@ -178,7 +178,7 @@ def proven() -> tuple[Proof, bytes]:
     for leaf in leaves:
         tree.push(leaf)
     node = tiles.nodes(11, lambda level, number, width: tree.partial()[level].content)
-    signed = note.sign(Checkpoint(KEY.name, 11, tree.root()).text(), KEY.name, PRIVATE)
+    signed = note.sign(Checkpoint(KEY.name, 11, tree.root()).text(), KEY, PRIVATE)
     return Proof(4, tuple(merkle.inclusion_proof(4, 11, node)), signed), entries[4]
 
 

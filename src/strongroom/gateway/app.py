@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from strongroom.errors import StrongroomError
 from strongroom.gateway.http import (
@@ -62,7 +62,7 @@ class Gateway:
         """Handle one request."""
         if scope["type"] != "http":
             return
-        request = _Counted(scope, receive, send)
+        request = Request(scope, receive, send)
         try:
             await self._handler(request)(request)
         except ClientGone:
@@ -77,7 +77,7 @@ class Gateway:
             _log.error("request failed: %s", type(error).__name__)
             await self._refuse(request, _internal())
 
-    async def _refuse(self, request: _Counted, refusal: Refusal) -> None:
+    async def _refuse(self, request: Request, refusal: Refusal) -> None:
         if not request.accounted:
             self._desk.turned_away(request, refusal)
         if not request.started:
@@ -115,21 +115,6 @@ class Gateway:
         }
         ready = all(facts.values())
         await request.answer({"ready": ready, **facts}, 200 if ready else 503)
-
-
-class _Counted(Request):
-    """A request that remembers whether its response has begun."""
-
-    __slots__ = ("_send", "started")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(scope, receive, self._note)
-        self._send = send
-        self.started = False
-
-    async def _note(self, message: Any) -> None:
-        self.started = True
-        await self._send(message)
 
 
 def _naming(openai: OpenAIApi, name: str) -> Handler:

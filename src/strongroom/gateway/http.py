@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -33,6 +33,23 @@ _CLOSE: Final = ((b"connection", b"close"),)
 _encode = msgspec.json.Encoder().encode
 
 
+class Whole(Protocol):
+    """What a request can do at once, without ASGI's messages."""
+
+    @property
+    def response_started(self) -> bool:
+        """Whether any of the answer was sent."""
+        ...
+
+    def body_if_whole(self) -> bytes | None:
+        """The body, once, if all of it has come; else it is to be received."""
+        ...
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a whole answer, unless it must be sent by messages; whether it was."""
+        ...
+
+
 class Request:
     """One request. ``headers`` holds the first value of each name; names are lower case.
 
@@ -43,6 +60,7 @@ class Request:
 
     __slots__ = (
         "_pad_bytes",
+        "_whole",
         "accounted",
         "events",
         "headers",
@@ -60,6 +78,7 @@ class Request:
         self.receive = receive
         self.send = send
         self.line: Line = scope["strongroom.line"]
+        self._whole: Whole = scope["strongroom.cycle"]
         self.accounted = False
         self.events = False
         self._pad_bytes = 0
@@ -67,6 +86,11 @@ class Request:
         self.headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             self.headers.setdefault(name, value)
+
+    @property
+    def started(self) -> bool:
+        """Whether its response has begun."""
+        return self._whole.response_started
 
     def header(self, name: bytes) -> str | None:
         """The value of a header as Latin-1 text."""
@@ -83,6 +107,11 @@ class Request:
         """
         try:
             self._judge_headers(limit)
+            body = self._whole.body_if_whole()
+            if body is not None:
+                if len(body) > limit:
+                    raise _too_large(limit)
+                return body
             async with asyncio.timeout(seconds):
                 return await self._read(limit)
         except TimeoutError:
@@ -134,16 +163,13 @@ class Request:
 
     async def answer_bytes(self, body: bytes, status: int, headers: Headers) -> None:
         """Send a whole response."""
-        length = ((b"content-length", str(len(body)).encode()),)
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, *length, *_COMMON, *self.told],
-            }
-        )
+        length = (b"content-length", b"%d" % len(body))
+        every = (*headers, length, *_COMMON, *self.told)
         if self.method == "HEAD":
             body = b""
+        if self._whole.respond(status, every, body):
+            return
+        await self.send({"type": "http.response.start", "status": status, "headers": every})
         await self.send({"type": "http.response.body", "body": body})
 
     async def start_events(self, pad_bytes: int = 0) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,9 @@ _CONTEXT: Final = 6
 
 _LONGEST_WINDOW: Final = 64
 """Bounds the work for a model that writes replacement characters itself."""
+
+
+_KEPT: Final = 256
 
 
 class TextPiece(msgspec.Struct, frozen=True):
@@ -62,6 +66,9 @@ class ModelTokenizer:
         if self._strict.get_vocab_size(with_added_tokens=True) > vocab_size:
             raise _unsupported("it has more tokens than the model")
         self._pattern = _control_pattern(added)
+        # Of what the template writes, the same pieces stand in every prompt.
+        self._split = lru_cache(_KEPT)(self._split_controls)
+        self._kept = lru_cache(_KEPT)(self.encode_text)
         self._longest = max((len(t) for t in self._strict.get_vocab()), default=1)
 
     @property
@@ -95,19 +102,30 @@ class ModelTokenizer:
         those of the rendered text, but for control tokens spelt by a caller, which stay text.
         """
         ids: list[int] = []
-        stretch: list[str] = []
+        stretch, own = "", True  # ``own``: nothing of a caller in it, so it comes again
         for piece in pieces:
             if not piece.trusted:
-                stretch.append(piece.text)
+                stretch, own = stretch + piece.text, False
                 continue
-            position = 0
-            for found in self._pattern.finditer(piece.text):
-                stretch.append(piece.text[position : found.start()])
-                ids += self._flush(stretch)
-                ids.append(self._control[found[0].strip()])
-                position = found.end()
-            stretch.append(piece.text[position:])
-        return ids + self._flush(stretch)
+            text, controls = self._split(piece.text)
+            stretch += text
+            for control, following in controls:
+                if stretch:
+                    ids += self._kept(stretch) if own else self.encode_text(stretch)
+                ids.append(control)
+                stretch, own = following, True
+        if stretch:
+            ids += self._kept(stretch) if own else self.encode_text(stretch)
+        return ids
+
+    def _split_controls(self, text: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+        """What stands before the first control token; each of them, and what follows it."""
+        found = list(self._pattern.finditer(text))
+        ends = [each.start() for each in found[1:]] + [len(text)]
+        return text[: found[0].start() if found else len(text)], tuple(
+            (self._control[each[0].strip()], text[each.end() : end])
+            for each, end in zip(found, ends, strict=bool(found))
+        )
 
     def encode_prompt(self, text: str) -> list[int]:
         """The ids of a bare prompt, with what the tokenizer puts around every text (``<s>``)."""
@@ -131,11 +149,6 @@ class ModelTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens have none."""
         return self._plain.decode(list(ids), skip_special_tokens=True)
-
-    def _flush(self, stretch: list[str]) -> list[int]:
-        text = "".join(stretch)
-        stretch.clear()
-        return self.encode_text(text) if text else []
 
 
 class Detokenizer:

@@ -93,7 +93,7 @@ class LogKey:
 
     def sign(self, checkpoint: Checkpoint) -> bytes:
         """The checkpoint as a note signed under the log's origin."""
-        return note.sign(checkpoint.text(), checkpoint.origin, self._private)
+        return note.sign(checkpoint.text(), self.public.renamed(checkpoint.origin), self._private)
 
     def digest(self, kind: str, content: bytes) -> str:
         """HMAC-SHA-256 of ``content``, 64 hex digits; equal contents of two kinds do not show."""

@@ -66,11 +66,10 @@ class VerifierKey:
         return key
 
 
-def sign(text: str, name: str, private: Ed25519PrivateKey) -> bytes:
-    """The note of ``text`` (ends with a newline) with one signature, made under ``name``."""
-    key = VerifierKey(name, private.public_key().public_bytes_raw())
+def sign(text: str, key: VerifierKey, private: Ed25519PrivateKey) -> bytes:
+    """The note of ``text`` (ends with a newline) with one signature, which ``key`` verifies."""
     signature = base64.b64encode(key.key_id + private.sign(text.encode())).decode()
-    return f"{text}\n{_DASH}{name} {signature}\n".encode()
+    return f"{text}\n{_DASH}{key.name} {signature}\n".encode()
 
 
 def verified_text(raw: bytes, key: VerifierKey, where: object) -> str:

@@ -1,17 +1,25 @@
 """Detection's place in the way of a request: its signals are recorded, and do what the policy says.
 
 A suspended organisation is refused as soon as it is known; a throttled one pays several requests
-for each. Queries are observed once their intent is durable, and nobody waits for that.
+for each. Queries are noted once their intent is durable, and looked at while their requests wait
+for the model:
+
+1. a few at a time, so that nobody waits long;
+2. what is noted is bounded; beyond that, and at the end, all of it is looked at at once: none is
+   passed over;
+3. where a signal does something, all is looked at before the next request is let in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
 from strongroom.gateway.detection.detector import Detector, Query
-from strongroom.gateway.detection.interface import Action, Signal
+from strongroom.gateway.detection.interface import Action, Rows, Signal
 from strongroom.gateway.identity import Caller
 from strongroom.gateway.refusals import Refusal
 from strongroom.ledger import entries
@@ -19,6 +27,10 @@ from strongroom.telemetry.observer import Observer
 
 _MOST_RECORDED: Final = 64
 """Organisations of one signal that get an entry each; their number is in all of them."""
+
+_SLICE: Final = 8
+_MOST_NOTED: Final = 1 << 20
+"""Tokens, or bytes of rows."""
 
 _DONE: Final[dict[Action, Literal["none", "throttle", "suspend"]]] = {
     "record": "none",
@@ -42,6 +54,9 @@ class Guard:
         self._detector = detector
         self._write = write
         self._observer = observer
+        self._acts = detector.policy.action != "record"
+        self._noted: deque[tuple[str, Caller, Query, float]] = deque()
+        self._size = 0
 
     def require(self, caller: Caller) -> int:
         """How many requests one of this caller's counts for.
@@ -49,6 +64,8 @@ class Guard:
         Raises:
             Refusal: 403 ``gateway.suspended``.
         """
+        if self._acts:
+            self.finish()
         standing = self._detector.standing(caller.organisation, time.monotonic())
         if standing.suspended:
             raise Refusal(
@@ -61,8 +78,29 @@ class Guard:
 
     def observe(self, request_id: str, caller: Caller, query: Query) -> None:
         """Take note of a query: the prompt's token ids, or rows and their classes."""
-        now = time.monotonic()
-        for signal in self._detector.observe(caller.organisation, caller.key_id, query, now):
+        if not self._noted:
+            asyncio.get_running_loop().call_soon(self._look)
+        self._noted.append((request_id, caller, query, time.monotonic()))
+        self._size += _size(query)
+        if self._size > _MOST_NOTED:
+            self.finish()
+
+    def finish(self) -> None:
+        """Look at all that was noted."""
+        while self._noted:
+            self._look_at_one()
+
+    def _look(self) -> None:
+        """Step 1."""
+        for _ in range(min(_SLICE, len(self._noted))):
+            self._look_at_one()
+        if self._noted:
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look_at_one(self) -> None:
+        request_id, caller, query, at = self._noted.popleft()
+        self._size -= _size(query)
+        for signal in self._detector.observe(caller.organisation, caller.key_id, query, at):
             self._observer.signal(signal.kind)
             for subject in signal.subjects[:_MOST_RECORDED]:
                 self._write(self._entry(request_id, subject, signal))
@@ -77,3 +115,7 @@ class Guard:
             counts={"subjects": len(signal.subjects), "seen": signal.seen},
             request=request_id,
         )
+
+
+def _size(query: Query) -> int:
+    return len(query.data) if isinstance(query, Rows) else len(query)
