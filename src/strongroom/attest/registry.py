@@ -22,8 +22,11 @@ from strongroom.attest.interface import Facts, refusal
 from strongroom.errors import ConfigurationRefused
 
 KINDS: dict[str, str] = {
+    "nitro": "strongroom.attest.nitro.verify",
+    "nvidia": "strongroom.attest.nvidia.bundled",
     "sgx": "strongroom.attest.sgx.verify",
     "tdx": "strongroom.attest.tdx.verify",
+    "tpm": "strongroom.attest.tpm.bundled",
 }
 """Kind of evidence to the module of its verifier."""
 
