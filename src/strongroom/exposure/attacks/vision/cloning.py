@@ -107,7 +107,7 @@ def foreign(known: Public, count: int, seed: int) -> Floats:
     contrast = torch.rand(count, 1, 1, 1, generator=by) * 8 + 0.5
     bright = torch.randn(count, 1, 1, 1, generator=by)
     values = torch.sigmoid(found * contrast + bright) * (high - low) + low
-    return values.view(count, *known.shape).numpy()
+    return values.clamp_(low, high).view(count, *known.shape).numpy()
 
 
 def generic(known: Public, pool: Floats) -> Recipe:

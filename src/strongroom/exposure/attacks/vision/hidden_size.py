@@ -28,6 +28,9 @@ _MANTISSAS = {"bf16": 8, "f16": 11, "f32": 24}
 _ACCUMULATION = 8.0
 """Sums of products lose a few units in the last place more than the rounding of their result."""
 
+_MARGIN = 1.5
+"""Errors of answers to neighbouring inputs are not quite independent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rank:
@@ -50,20 +53,22 @@ def rank_above_noise(logits: Tensor) -> Rank:
         raise ValueError(f"{rows} queries cannot tell the rank of {classes} classes")
     if not bool(torch.isfinite(logits).all()):
         raise ValueError("logits must be finite")
-    exact = logits.double()
+    rows = len(distinct := torch.unique(logits, dim=0))  # what is the same has the same error
+    exact = distinct.double()
     singular = torch.linalg.svdvals(exact - exact.mean(0))
     # The largest singular value of a noise matrix (rows, classes) of standard deviation s is
-    # about s (sqrt(rows) + sqrt(classes)) (Davidson and Szarek 2001).
-    floor = noise(logits) * (rows**0.5 + classes**0.5)
+    # about s (sqrt(rows) + sqrt(classes)) (Davidson and Szarek 2001), where errors are independent.
+    floor = _MARGIN * noise(logits) * (rows**0.5 + classes**0.5)
     rank = int((singular > floor).sum())
-    return Rank(rank, rank == classes, floor, singular)
+    return Rank(rank, rank >= min(classes, rows - 1), floor, singular)
 
 
 def noise(logits: Tensor) -> float:
     """Standard deviation of the error with which logits are written."""
     values = logits.double()
     for decimals in range(5):
-        if bool(((values * 10**decimals).round() / 10**decimals - values).abs().max() < 1e-9):
+        rounded = (values * 10**decimals).round() / 10**decimals
+        if bool((rounded.to(logits.dtype) == logits).all()):
             return 10.0**-decimals / 12**0.5
     bits = next(b for name, b in _MANTISSAS.items() if name == "f32" or _fits(logits, name))
     scale = values.square().mean().sqrt().item()

@@ -22,9 +22,10 @@ def scaled(logits: Tensor, labels: Tensor) -> Tensor:
     models, which the probability itself is not.
     """
     index = labels.expand(logits.shape[:-1])[..., None]
-    own: Tensor = logits.gather(-1, index)[..., 0]
-    others: Tensor = logits.scatter(-1, index, -torch.inf).logsumexp(-1)
-    return own - others
+    own = logits.gather(-1, index)[..., 0]
+    others = logits.scatter(-1, index, -torch.inf).logsumexp(-1)
+    odds: Tensor = own - others
+    return odds
 
 
 def lira_online(target: Tensor, references: Tensor, members: Tensor) -> Tensor:

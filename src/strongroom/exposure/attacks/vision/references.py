@@ -108,6 +108,21 @@ def cached_references(
     return found
 
 
+def cached_model(
+    folder: Path | None, recipe: Recipe, inputs: Tensor, labels: Tensor, seed: int
+) -> nn.Sequential:
+    """``train``, or what it gave before; kept as a pool of one model that saw every row."""
+    if folder is None:
+        return train(recipe, inputs, labels, seed)
+    path = folder / f"model-{_digest(recipe, inputs, labels, 1, seed)}.npz"
+    found = _read(path, recipe, 1, len(inputs))
+    if found is None:
+        everyone = torch.ones(1, len(inputs), dtype=torch.bool)
+        found = References(everyone, (train(recipe, inputs, labels, seed),))
+        _write(path, found)
+    return found.networks[0]
+
+
 def _digest(recipe: Recipe, inputs: Tensor, labels: Tensor, models: int, seed: int) -> str:
     seen = hashlib.sha256(f"{recipe.digest} {models} {seed} {torch.__version__}".encode())
     seen.update(inputs.contiguous().numpy().tobytes())
