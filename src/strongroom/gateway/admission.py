@@ -9,11 +9,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from strongroom.errors import EnvironmentLacks
 from strongroom.gateway.api_keys import Authenticator, invalid_key
 from strongroom.gateway.client_certificates import CertificateAuthenticator
+from strongroom.gateway.directory import Directory, NotHere
 from strongroom.gateway.http import Request
 from strongroom.gateway.identity import Caller
 from strongroom.gateway.jwt_identity import JwtAuthenticator
+
+_MOST_LOOKS: Final = 12
+"""A key and two organisations, each read again if the store changed meanwhile."""
 
 
 class Admission:
@@ -23,20 +30,39 @@ class Admission:
         keys: who knows the API keys.
         tokens: who knows the tokens of an issuer.
         certificates: whom client certificates stand for.
+        directory: where all of them look callers up.
     """
 
     def __init__(
         self,
         keys: Authenticator,
-        tokens: JwtAuthenticator | None = None,
-        certificates: CertificateAuthenticator | None = None,
+        tokens: JwtAuthenticator | None,
+        certificates: CertificateAuthenticator | None,
+        directory: Directory,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._certificates = certificates
+        self._directory = directory
 
-    def identify(self, request: Request) -> Caller:
-        """The caller; 401 ``gateway.invalid_api_key`` without one."""
+    async def identify(self, request: Request) -> Caller:
+        """The caller; 401 ``gateway.invalid_api_key`` without one.
+
+        Raises:
+            StrongroomError: ``store.unavailable``.
+        """
+        for _ in range(_MOST_LOOKS):
+            try:
+                return self._identify(request)
+            except NotHere as missing:
+                await self._directory.fetch(missing.place)
+        raise EnvironmentLacks(
+            "store.unavailable",
+            "The store of identities changes faster than it can be read.",
+            action="Try again.",
+        )
+
+    def _identify(self, request: Request) -> Caller:
         header = request.header(b"authorization")
         if self._certificates is None:
             return self._by_header(header)

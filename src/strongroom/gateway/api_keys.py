@@ -15,14 +15,15 @@ import time
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from strongroom.gateway.directory import Lookups
 from strongroom.gateway.identity import Caller, caller_of
 from strongroom.gateway.refusals import Refusal
-from strongroom.store.interface import IdentityStore, KeyRecord
+from strongroom.store.interface import KeyRecord
 
 DIGEST_BYTES: Final = 32
-CACHE_SECONDS: Final = 0.5
-"""How long a looked-up key is trusted without asking the store: revocation and new limits
-are felt within it."""
+CACHE_SECONDS: Final = 0.25
+"""How long who was identified is trusted without being looked up: revocation and new limits are
+felt within this and what the directory lets pass."""
 
 _CACHED_KEYS: Final = 10_000
 _FORM: Final = re.compile(r"sr_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
@@ -46,7 +47,7 @@ class Authenticator:
     Unknown, wrong, expired and revoked keys get one and the same answer after the same work.
     """
 
-    def __init__(self, store: IdentityStore, pepper: bytes) -> None:
+    def __init__(self, store: Lookups, pepper: bytes) -> None:
         self._store = store
         self._pepper = pepper
         self._cache: dict[str, tuple[float, _Known | None]] = {}

@@ -22,8 +22,9 @@ from cryptography import x509
 from msgspec import Meta
 
 from strongroom.gateway.api_keys import CACHE_SECONDS, invalid_key
+from strongroom.gateway.directory import Lookups
 from strongroom.gateway.identity import Caller, caller_of
-from strongroom.store.interface import ALL_SCOPES, IdentityStore, Scope
+from strongroom.store.interface import ALL_SCOPES, Scope
 from strongroom.store.limits import UNLIMITED, Limits
 
 _CACHED: Final = 10_000
@@ -59,7 +60,7 @@ def certificate_of(transport: asyncio.BaseTransport) -> bytes | None:
 class CertificateAuthenticator:
     """Says whom a client certificate stands for."""
 
-    def __init__(self, store: IdentityStore, listed: tuple[ClientCertificate, ...]) -> None:
+    def __init__(self, store: Lookups, listed: tuple[ClientCertificate, ...]) -> None:
         self._store = store
         self._listed = listed
         self._cache: dict[bytes, tuple[float, Caller]] = {}

@@ -76,7 +76,7 @@ class InferenceProtocol:
 
     async def ready(self, request: Request) -> None:
         """``GET /v2/models/{name}/ready``."""
-        self._desk.identify(request).require("models")
+        (await self._desk.identify(request)).require("models")
         ready = not self._keeper.closed.is_set()
         await request.answer(
             {"name": self._model.name, "ready": ready}, status=200 if ready else 503
@@ -84,7 +84,7 @@ class InferenceProtocol:
 
     async def metadata(self, request: Request) -> None:
         """``GET /v2/models/{name}``."""
-        self._desk.identify(request).require("models")
+        (await self._desk.identify(request)).require("models")
         card = self._model.card
         described: dict[str, Any] = {
             "name": self._model.name,

@@ -29,8 +29,9 @@ from msgspec import Meta
 
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.api_keys import CACHE_SECONDS, invalid_key
+from strongroom.gateway.directory import Lookups
 from strongroom.gateway.identity import Caller, caller_of
-from strongroom.store.interface import ALL_SCOPES, IdentityStore
+from strongroom.store.interface import ALL_SCOPES
 from strongroom.store.limits import UNLIMITED, Limits
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class JwtAuthenticator:
         ConfigurationRefused: ``gateway.no_jwt``, ``gateway.bad_jwks``.
     """
 
-    def __init__(self, store: IdentityStore, trust: JwtTrust) -> None:
+    def __init__(self, store: Lookups, trust: JwtTrust) -> None:
         try:
             import jwt
         except ImportError:

@@ -51,12 +51,12 @@ class OpenAIApi:
 
     async def models(self, request: Request) -> None:
         """``GET /v1/models``."""
-        self._desk.identify(request).require("models")
+        (await self._desk.identify(request)).require("models")
         await request.answer({"object": "list", "data": [self._entry()]})
 
     async def model(self, request: Request, name: str) -> None:
         """``GET /v1/models/{id}``."""
-        self._desk.identify(request).require("models")
+        (await self._desk.identify(request)).require("models")
         self._model.require(name)
         await request.answer(self._entry())
 

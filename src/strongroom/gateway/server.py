@@ -30,6 +30,7 @@ from strongroom.gateway.client_certificates import CertificateAuthenticator
 from strongroom.gateway.config import GatewayConfig, read_pepper
 from strongroom.gateway.content.opening import open_policy
 from strongroom.gateway.detection.detector import Detector
+from strongroom.gateway.directory import Directory
 from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.jwt_identity import JwtAuthenticator
 from strongroom.gateway.keeper_client import KeeperClient
@@ -43,7 +44,6 @@ from strongroom.gateway.tls import tls_context
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import open_log
 from strongroom.process import inherited_socket
-from strongroom.store.interface import IdentityStore
 from strongroom.store.opening import open_counters, open_identity_store
 
 _DRAIN_SECONDS = 6
@@ -73,10 +73,12 @@ async def serve(config: GatewayConfig) -> None:
         stack.callback(keeper.close)
         model = ServedModel(config.model_name, hello.card, config.text, config.schemas)
         observer = stack.enter_context(observing(config.watching, model.name))
-        switching = Switching(store.changes, store.switches, config.model_name)
+        directory = Directory(store)
+        stack.callback(directory.close)
+        switching = Switching(directory.changes, store.switches, config.model_name)
         desk = Desk(
             bounds=config,
-            callers=_callers(config, store, pepper),
+            callers=_callers(config, directory, pepper),
             counters=counters,
             switching=switching,
             record=TimedRecord(log, observer),
@@ -113,13 +115,14 @@ async def serve(config: GatewayConfig) -> None:
             raise keeper.error
 
 
-def _callers(config: GatewayConfig, store: IdentityStore, pepper: bytes) -> Admission:
+def _callers(config: GatewayConfig, directory: Directory, pepper: bytes) -> Admission:
     """Who knows callers: by API key, and where configured by token and client certificate."""
-    certificates = config.certificates and CertificateAuthenticator(store, config.certificates)
+    certificates = config.certificates and CertificateAuthenticator(directory, config.certificates)
     return Admission(
-        Authenticator(store, pepper),
-        None if config.tokens is None else JwtAuthenticator(store, config.tokens),
+        Authenticator(directory, pepper),
+        None if config.tokens is None else JwtAuthenticator(directory, config.tokens),
         certificates or None,
+        directory,
     )
 
 

@@ -31,7 +31,7 @@ Digest = Callable[[Literal["input", "output"], bytes], str]
 class Identifies(Protocol):
     """Who knows callers."""
 
-    def identify(self, request: Request) -> Caller:
+    async def identify(self, request: Request) -> Caller:
         """The caller; 401 without one."""
         ...
 
@@ -103,9 +103,9 @@ class Desk:
         """Step 2."""
         return await request.body(self._bounds.max_body_bytes, self._bounds.body_seconds)
 
-    def identify(self, request: Request) -> Caller:
+    async def identify(self, request: Request) -> Caller:
         """Step 3, which the routes that tell of the model take alone."""
-        return self._callers.identify(request)
+        return await self._callers.identify(request)
 
     def turned_away(self, request: Request, refusal: Refusal) -> None:
         """Count the refusal of a request that had no passage: no route, or no key."""

@@ -69,7 +69,7 @@ class Passage:
             ClientGone: the caller hung up.
         """
         body = await self._desk.read(self._request)
-        caller = self.caller = self._desk.identify(self._request)
+        caller = self.caller = await self._desk.identify(self._request)
         caller.require(self._route)
         self._desk.switching.require(caller.organisation)
         factor = self._desk.guard.require(caller) if self._desk.guard else 1
