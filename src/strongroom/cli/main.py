@@ -53,6 +53,8 @@ class Verbs(click.Group):
         "operator",
         "console",
         "log",
+        "audit",
+        "report",
         "doctor",
     )
 

@@ -62,8 +62,8 @@ _ROWS = (
     ),
     (
         "exposure.time_spent",
-        "The endpoint asks to wait longer than the attack's time allows.",
-        "Give the audit a larger --budget; the refusal is in the cell.",
+        "The endpoint refuses until later than the attack's time allows: its budget is spent.",
+        "This is a result: the door's budget stopped the attack; the refusals are in the cell.",
     ),
     (
         "exposure.target_gone",

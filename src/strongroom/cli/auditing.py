@@ -1,0 +1,205 @@
+"""What ``strongroom audit`` does, apart from reading its options and showing its results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import strongroom
+from strongroom.cli.audit_opening import Opened, opened
+from strongroom.cli.audit_serving import ServedDoor, organisations, served
+from strongroom.cli.home import Home
+from strongroom.exposure import audit, registry
+from strongroom.exposure.data import Corpus, Split, read_corpus, read_records
+from strongroom.exposure.ladder import Rung
+from strongroom.exposure.model import MODEL_TYPE, classifier_of
+from strongroom.exposure.plan import plan, rungs_named
+from strongroom.exposure.results import Model, Results
+from strongroom.exposure.resume import Journal
+from strongroom.exposure.subjects.classifier import ClassifierSubject
+from strongroom.exposure.subjects.interface import SCALES, Opener, Scale, Subject
+from strongroom.exposure.targets.served_classifier import open_served_classifier
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for. ``data`` is a file, or the demo's own records."""
+
+    sealed: Path
+    data: Path | Split | Corpus | None
+    rungs: tuple[str, ...]
+    attacks: tuple[str, ...]
+    budget: str
+    seed: int
+    fresh: bool
+    passphrase_file: Path | None
+    cache: Path | None
+    base: Path | None = None
+    epsilon: float = 0.06
+
+
+def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Results:
+    """Open, serve, attack, and put together what was found.
+
+    Raises:
+        StrongroomError: the model, the home, the data or an argument is not acceptable, or the
+            server ended; finished cells are kept in the home's state.
+    """
+    began, started = datetime.now(UTC), time.monotonic()
+    rungs, scale = rungs_named(asked.rungs), SCALES[asked.budget]
+    with ExitStack() as stack:
+        model = stack.enter_context(opened(home, asked.sealed, asked.passphrase_file))
+        kind = "classifier" if model.config.get("model_type") == MODEL_TYPE else "causal-lm"
+        attacks = registry.chosen(kind, asked.attacks)
+        door: ServedDoor | None = None
+        granted = organisations(model.rungs)
+        if granted and (not rungs or set(granted) & set(rungs)):
+            if progress is not None:
+                progress(0, 1, "starting strongroom serve")
+            door = stack.enter_context(
+                served(home, asked.sealed, model.rungs, asked.passphrase_file)
+            )
+        subject, digest = subject_of(kind, model, asked, scale, door)
+        planned = plan(subject, attacks, rungs, scale)
+        versions = versions_used()
+        depends = {
+            "model": model.digest,
+            "data": digest,
+            "budget": asked.budget,
+            "seed": str(asked.seed),
+            **versions,
+        }
+        journal = Journal(home.state / "audits", depends)
+        if asked.fresh:
+            journal.forget()
+        cells = audit.run(
+            subject,
+            planned,
+            scale,
+            seed=asked.seed,
+            command=_command(asked),
+            versions=versions,
+            journal=journal,
+            progress=progress,
+        )
+        journal.forget()
+    return Results(
+        model=Model(model.name, kind, model.release, model.digest, model.rungs),
+        granted=model.rungs.get("*", "closed"),
+        facts=subject.facts(),
+        data_digest=digest,
+        budget=asked.budget,
+        seed=asked.seed,
+        began=began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(time.monotonic() - started, 1),
+        versions=versions,
+        machine=_machine(),
+        cells=tuple(cells),
+    )
+
+
+def subject_of(
+    kind: str, model: Opened, asked: Asked, scale: Scale, door: ServedDoor | None
+) -> tuple[Subject, str]:
+    """The subject, and the digest of its data."""
+    if kind == "classifier":
+        return _classifier(model, asked, scale, door)
+    from strongroom.cli.auditing_language import language_subject
+
+    data = asked.data
+    corpus = read_corpus(data) if isinstance(data, Path) else data
+    if isinstance(corpus, Split):
+        corpus = None
+    subject = language_subject(model, corpus, scale, door, asked.base, asked.seed)
+    return subject, _digest_of(data)
+
+
+def _classifier(
+    model: Opened, asked: Asked, scale: Scale, door: ServedDoor | None
+) -> tuple[Subject, str]:
+    classifier = classifier_of(model.config, model.tensors)
+    data = asked.data
+    split = (
+        read_records(data, classifier.input_shape, len(classifier.labels))
+        if isinstance(data, Path)
+        else data
+    )
+    openers: dict[Rung, Opener] = {}
+    for rung, key in (door.keys if door else {}).items():
+        if door is not None and rung in ClassifierSubject.rungs:
+            openers[rung] = partial(_open, door, key, classifier.labels, rung)
+    subject = ClassifierSubject(
+        classifier,
+        model.config,
+        split if isinstance(split, Split) else None,
+        scale,
+        openers,
+        epsilon=asked.epsilon,
+        cache=asked.cache,
+        seed=asked.seed,
+    )
+    return subject, _digest_of(data)
+
+
+def _open(door: ServedDoor, key: str, labels: tuple[str, ...], rung: Rung, budget: Any) -> Any:
+    if rung is not Rung.LABEL:
+        door.renew()
+    return open_served_classifier(door.url, key, door.model, labels, rung, budget)
+
+
+def versions_used() -> dict[str, str]:
+    """Of everything that figures depend on."""
+    import numpy
+    import torch
+
+    return {
+        "strongroom": strongroom.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+    }
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "processors": str(len(os.sched_getaffinity(0))),
+        "architecture": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _digest_of(data: Path | Split | Corpus | None) -> str:
+    """SHA-256 of the data, hex; empty where none were given."""
+    if data is None:
+        return ""
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    seen = hashlib.sha256()
+    if isinstance(data, Split):
+        for array in (data.records.inputs, data.records.labels, data.member):
+            seen.update(array.tobytes())
+    else:
+        seen.update(repr(data).encode())
+    return seen.hexdigest()
+
+
+def _command(asked: Asked) -> str:
+    words: list[str] = ["strongroom", "audit", str(asked.sealed)]
+    if asked.base is not None:
+        words += ["--base", str(asked.base)]
+    if isinstance(asked.data, Path):
+        words += ["--data", str(asked.data)]
+    options: Mapping[str, str] = {"--budget": asked.budget, "--seed": str(asked.seed)}
+    words += [word for pair in options.items() for word in pair]
+    return shlex.join(words)

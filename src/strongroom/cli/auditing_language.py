@@ -1,0 +1,90 @@
+"""A sealed language model as a subject of an audit: the module here, the door outside."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import refuse
+from strongroom.exposure.targets.served_text import open_served_text
+
+if TYPE_CHECKING:
+    from strongroom.cli.audit_opening import Opened
+    from strongroom.cli.audit_serving import ServedDoor
+    from strongroom.exposure.data import Corpus
+    from strongroom.exposure.interface import Budget
+    from strongroom.exposure.subjects.interface import Opener, Scale
+    from strongroom.exposure.subjects.language import LanguageSubject
+
+_CONTEXT = 2048
+
+
+def language_subject(
+    model: Opened,
+    corpus: Corpus | None,
+    scale: Scale,
+    door: ServedDoor | None,
+    base: Path | None,
+    seed: int,
+) -> LanguageSubject:
+    """The subject of an opened model.
+
+    Raises:
+        ExposureRefused: ``exposure.model_unsupported``.
+    """
+    from strongroom.exposure.subjects.language import LanguageSubject
+
+    openers: dict[Rung, Opener] = {}
+    for rung, key in (door.keys if door else {}).items():
+        if door is not None and rung in {Rung.TEXT, Rung.TOP1, Rung.TOPK}:
+            openers[rung] = partial(_open, door, key, rung)
+    public = None if base is None else _folder_module(base)
+    return LanguageSubject(_language_model(model), corpus, public, scale, openers, seed=seed)
+
+
+def _open(door: ServedDoor, key: str, rung: Rung, budget: Budget) -> Any:
+    if rung is not Rung.TEXT:
+        door.renew()
+    return open_served_text(door.url, key, door.model, rung, budget)
+
+
+def _language_model(model: Opened) -> Any:
+    from tokenizers import Tokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from strongroom.exposure.targets.in_process_language import LanguageModel
+
+    kind = model.config.get("model_type", "")
+    try:
+        config = AutoConfig.for_model(**model.config)
+        tensors = {name: values.clone() for name, values in model.tensors.items()}
+        concrete = type(AutoModelForCausalLM.from_config(config))  # type: ignore[no-untyped-call]
+        module = concrete.from_pretrained(None, config=config, state_dict=tensors)
+        tokenizer = Tokenizer.from_str(model.files["tokenizer.json"].decode())
+    except (KeyError, ValueError, OSError, TypeError) as error:
+        raise refuse("exposure.model_unsupported", why=f"{kind}: {error}") from None
+    eos = model.config.get("eos_token_id", ())
+    ends = tuple(eos) if isinstance(eos, (list, tuple)) else (int(eos),)
+    length = min(int(config.max_position_embeddings), _CONTEXT)
+    return LanguageModel(_ready(module), tokenizer, ends, length)
+
+
+def _folder_module(folder: Path) -> Any:
+    """The plain model in a folder as Hugging Face lays it out, safetensors only."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        found = AutoModelForCausalLM.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise refuse("exposure.data_unreadable", path=folder, why=str(error)[:200]) from None
+    return _ready(found)
+
+
+def _ready(module: Any) -> Any:
+    return module.to(torch.float32).eval().requires_grad_(False)

@@ -1,0 +1,100 @@
+"""The results of one audit as one value: what was measured of which model, and how to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from strongroom.exposure.cell import Cell, Figure
+from strongroom.exposure.ladder import Rung, within
+from strongroom.exposure.measurement.holm import holm
+from strongroom.exposure.reasons import refuse
+
+SCHEMA: Final = "https://strongroom.invalid/exposure/v1"
+_MOST_BYTES = 256 * 2**20
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model. ``digest``: SHA-256 of its manifest, hex; ``rungs``: its sealed policy."""
+
+    name: str
+    kind: str
+    release: int
+    digest: str
+    rungs: dict[str, str]
+
+
+class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One audit. ``granted``: the rung of callers that the policy does not name."""
+
+    schema: Literal["https://strongroom.invalid/exposure/v1"] = SCHEMA
+    model: Model
+    granted: str
+    facts: dict[str, str]
+    data_digest: str
+    budget: str
+    seed: int
+    began: str
+    seconds: float
+    versions: dict[str, str]
+    machine: dict[str, str]
+    cells: tuple[Cell, ...]
+
+    def measured(self) -> list[Cell]:
+        """Cells that have a headline."""
+        return [cell for cell in self.cells if cell.status == "measured" and cell.figures]
+
+    def adjusted(self) -> dict[tuple[str, str, str], float]:
+        """Holm's p-value over the matrix, of each measured cell."""
+        cells = self.measured()
+        values = holm([min(1.0, max(0.0, cell.figures[0].p_value)) for cell in cells])
+        return {cell.key: p for cell, p in zip(cells, values, strict=True)}
+
+    def worst(self, family: str, rung: Rung) -> Cell | None:
+        """The measured cell of ``family`` that gains most of those that ``rung`` allows.
+
+        More exposure never scores worse: an attacker at a rung may use every attack of the rungs
+        within it.
+        """
+        allowed = {each.value for each in within(rung)}
+        found = [c for c in self.measured() if c.family == family and c.rung in allowed]
+        return max(found, key=lambda cell: excess(cell.figures[0]), default=None)
+
+
+def excess(figure: Figure) -> float:
+    """What was gained over the null."""
+    return figure.measured.value - figure.null.value
+
+
+def read(path: Path) -> Results:
+    """The results in ``path``: plain, or in the statement that an audit signed (not verified here).
+
+    Raises:
+        ExposureRefused: ``exposure.bad_results``.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is larger than 256 MiB")
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise refuse("exposure.bad_results", path=path, why=error.strerror) from None
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise refuse("exposure.bad_results", path=path, why=error) from None
+
+
+def decode(raw: bytes) -> Results:
+    """The results in a DSSE envelope, a statement, or plain.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    import base64
+
+    found = msgspec.json.decode(raw)
+    if isinstance(found, dict) and "payload" in found:
+        found = msgspec.json.decode(base64.b64decode(found["payload"], validate=True))
+    if isinstance(found, dict) and "predicate" in found:
+        found = found["predicate"]
+    return msgspec.convert(found, Results)

@@ -1,0 +1,136 @@
+"""From a threat to public ids, to controls, to our state.
+
+Grades: ``measured`` (the audit puts a figure to it), ``verified`` (a test holds it), ``declared``
+(the documentation says so), ``unknown`` (nobody has shown it). Whoever a control is met by is
+``strongroom``, the ``operator``, or ``not met``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Grade = Literal["measured", "verified", "declared", "unknown"]
+MetBy = Literal["strongroom", "operator", "not met"]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control and the page of ``docs`` that describes it."""
+
+    name: str
+    page: str
+    met_by: MetBy
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """A threat, the families of attacks that measure it, its public ids, what answers it."""
+
+    name: str
+    families: tuple[str, ...]
+    ids: tuple[str, ...]
+    controls: tuple[Control, ...]
+
+
+_RUNG = Control("a sealed disclosure policy", "concepts.md", "strongroom", "measured")
+_BUDGET = Control("budgets of an organisation", "limits.md", "operator", "measured")
+_DETECTION = Control("detection of copying", "detection.md", "strongroom", "measured")
+_EGRESS = Control("the egress meter", "egress.md", "strongroom", "verified")
+_SEAL = Control("the sealed model", "concepts.md", "strongroom", "verified")
+_LOCKDOWN = Control("the keeper's lock-down", "lockdown.md", "strongroom", "verified")
+_RECORD = Control("the record", "record.md", "strongroom", "verified")
+
+CROSSWALK: Final[tuple[Threat, ...]] = (
+    Threat(
+        "training data are recognised",
+        ("membership",),
+        (
+            "ATLAS:AML.T0024.000",
+            "OWASP-ML:ML04:2023",
+            "OWASP-LLM:LLM02:2025",
+            "NIST-AML:NISTAML.033",
+            "EDPB:28/2024",
+        ),
+        (
+            _RUNG,
+            _BUDGET,
+            Control("training with differential privacy", "LIMITATIONS.md", "not met", "unknown"),
+        ),
+    ),
+    Threat(
+        "training data are reconstructed or extracted",
+        ("inversion", "extraction"),
+        (
+            "ATLAS:AML.T0024.001",
+            "ATLAS:AML.T0057",
+            "OWASP-ML:ML03:2023",
+            "OWASP-LLM:LLM02:2025",
+            "NIST-AML:NISTAML.032",
+            "EDPB:28/2024",
+        ),
+        (_RUNG, _BUDGET),
+    ),
+    Threat(
+        "the model is copied through its answers",
+        ("cloning", "reverse engineering"),
+        (
+            "ATLAS:AML.T0024.002",
+            "ATLAS:AML.T0014",
+            "OWASP-ML:ML05:2023",
+            "OWASP-LLM:LLM10:2025",
+            "NIST-AML:NISTAML.031",
+            "RAND-SL:SL2",
+        ),
+        (_BUDGET, _DETECTION, _RUNG),
+    ),
+    Threat(
+        "the weights leave",
+        ("base from adapters",),
+        ("ATLAS:AML.T0025", "RAND-SL:SL3", "GPAI-CoP:Commitment-6", "OWASP-LLM:LLM03:2025"),
+        (_SEAL, _LOCKDOWN, _EGRESS),
+    ),
+    Threat(
+        "inputs are bent until the answer is wrong",
+        ("evasion",),
+        (
+            "ATLAS:AML.T0015",
+            "ATLAS:AML.T0043",
+            "ATLAS:AML.T0043.000",
+            "ATLAS:AML.T0043.001",
+            "OWASP-ML:ML01:2023",
+            "NIST-AML:NISTAML.022",
+        ),
+        (
+            _RUNG,
+            _BUDGET,
+            Control("adversarial training", "LIMITATIONS.md", "not met", "unknown"),
+        ),
+    ),
+    Threat(
+        "a prompt makes the model say what it should not",
+        ("targeted output",),
+        ("ATLAS:AML.T0054", "OWASP-LLM:LLM01:2025"),
+        (Control("the content policy", "content-policy.md", "operator", "declared"), _RECORD),
+    ),
+    Threat(
+        "the model is altered",
+        ("tampering",),
+        (
+            "ATLAS:AML.T0018",
+            "ATLAS:AML.T0020",
+            "OWASP-ML:ML10:2023",
+            "OWASP-LLM:LLM04:2025",
+            "NIST-AML:NISTAML.023",
+            "NIST-AML:NISTAML.013",
+        ),
+        (_SEAL,),
+    ),
+    Threat(
+        "the service is burnt or stalled",
+        ("abuse",),
+        ("ATLAS:AML.T0029", "ATLAS:AML.T0034", "OWASP-LLM:LLM10:2025"),
+        (_BUDGET, _EGRESS, Control("the switch", "operations.md", "strongroom", "verified")),
+    ),
+)

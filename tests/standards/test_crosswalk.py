@@ -1,0 +1,47 @@
+"""The crosswalk names only ids that are listed and controls that are described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from strongroom.exposure import registry
+from strongroom.exposure.interface import Family
+from strongroom.standards.crosswalk import CROSSWALK, Threat
+from strongroom.standards.ids import FRAMEWORKS, IDS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.mark.parametrize("threat", CROSSWALK, ids=lambda threat: threat.name)
+def test_a_threat_stands_on_what_exists(threat: Threat) -> None:
+    assert threat.ids
+    assert threat.controls
+    assert set(threat.ids) <= set(IDS)
+    assert set(threat.families) <= {family.value for family in Family}
+    for control in threat.controls:
+        assert (DOCS / control.page).is_file(), control
+        assert (control.met_by == "not met") == (control.grade == "unknown")
+
+
+def test_every_family_has_a_threat() -> None:
+    covered = {family for threat in CROSSWALK for family in threat.families}
+    assert covered == {family.value for family in Family}
+
+
+@pytest.mark.parametrize("kind", ["classifier", "causal-lm"])
+def test_every_id_of_an_attack_is_listed(kind: str) -> None:
+    attacks = registry.attacks_on(kind)
+    assert attacks
+    for attack in attacks:
+        assert attack.taxonomy, attack.name
+        assert set(attack.taxonomy) <= set(IDS), attack.name
+
+
+def test_ids_are_data_of_known_frameworks() -> None:
+    assert {found.framework for found in IDS.values()} == set(FRAMEWORKS)
+    for name, found in IDS.items():
+        assert name == f"{found.framework}:{found.id}"
+        assert found.version == FRAMEWORKS[found.framework].version
+        assert " " not in found.id
