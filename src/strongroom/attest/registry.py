@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "nitro": "strongroom.attest.nitro.verify",
     "nvidia": "strongroom.attest.nvidia.bundled",
     "sgx": "strongroom.attest.sgx.verify",
+    "snp": "strongroom.attest.snp.bundled",
     "tdx": "strongroom.attest.tdx.verify",
     "tpm": "strongroom.attest.tpm.bundled",
 }

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.attest.tdx import eventlog
@@ -140,6 +140,7 @@ def test_what_is_no_log_is_refused(log: bytes) -> None:
         eventlog.read(log)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(LOG) - 1), st.integers(1, 255))
 def test_an_altered_log_is_refused_or_means_the_same(at: int, mask: int) -> None:
     """Only what is not extended may change: padding is read, data and kinds are not vouched for."""
@@ -152,6 +153,7 @@ def test_an_altered_log_is_refused_or_means_the_same(at: int, mask: int) -> None
         assert [event.digest for event in events] == [digest(text) for text in "abc"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_events_or_refused(log: bytes) -> None:
     for data in (log, SPECIFICATION + log):

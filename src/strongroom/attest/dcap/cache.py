@@ -25,7 +25,7 @@ from strongroom.attest.dcap.strict import PlatformClaims, Signatures, verify
 from strongroom.attest.interface import refusal
 
 AGE = 300
-SIZE = 1024
+SIZE = 256
 _Key = tuple[Collateral, bytes, PlatformPolicy, bytes]
 
 
