@@ -13,11 +13,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 import msgspec
-from cryptography import x509
 
+from strongroom.attest import certificates
 from strongroom.attest.dcap.pem import Certificate, read_chain
 from strongroom.attest.dcap.reasons import COLLATERAL
 from strongroom.attest.interface import refusal
@@ -132,7 +131,7 @@ def read(parts: Mapping[str, bytes]) -> Collateral:
             crl_chain=crl,
             texts=tuple(parts[name].decode("ascii") for name in chains),
         )
-    except (ValueError, TypeError, OverflowError, RecursionError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise refusal(COLLATERAL, "attest.dcap_collateral_malformed") from error
 
 
@@ -166,14 +165,6 @@ def _refuse_duplicates(text: str) -> None:
     json.loads(text, object_pairs_hook=unique)
 
 
-@lru_cache(maxsize=64)
 def _revocations(der: bytes) -> RevocationList:
-    crl = x509.load_der_x509_crl(der)
-    if crl.next_update_utc is None:
-        raise ValueError("no next update")
-    return RevocationList(
-        der=der,
-        issued=int(crl.last_update_utc.timestamp()),
-        next_update=int(crl.next_update_utc.timestamp()),
-        serials=frozenset(entry.serial_number for entry in crl),
-    )
+    found = certificates.read_revocations(der)
+    return RevocationList(der, found.this_update, found.next_update, found.serials)

@@ -7,14 +7,12 @@ refused. So no two texts stand for one chain, and a changed newline is a refusal
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptography import x509
-
+from strongroom.attest import certificates
 from strongroom.attest.dcap.reasons import CHAIN
 from strongroom.attest.interface import CertificateDates, refusal
 
@@ -53,7 +51,7 @@ def read_chain(text: bytes, length: int) -> tuple[Certificate, ...]:
         if len(ders) != length or lines not in {written, written.removesuffix("\n")}:
             raise ValueError("not canonical")
         return tuple(_read(der) for der in ders)
-    except (ValueError, binascii.Error, x509.InvalidVersion) as error:
+    except ValueError as error:
         raise refusal(CHAIN, "attest.dcap_chain_encoding") from error
 
 
@@ -68,15 +66,5 @@ def _body(part: str) -> bytes:
 
 
 def _read(der: bytes) -> Certificate:
-    certificate = x509.load_der_x509_certificate(der)
-    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return Certificate(
-        der=der,
-        name=str(names[0].value) if len(names) == 1 else "",
-        serial=certificate.serial_number,
-        dates=CertificateDates(
-            subject=certificate.subject.rfc4514_string(),
-            not_before=int(certificate.not_valid_before_utc.timestamp()),
-            not_after=int(certificate.not_valid_after_utc.timestamp()),
-        ),
-    )
+    found = certificates.read(der)
+    return Certificate(der, found.common_name, found.serial, found.dates)
