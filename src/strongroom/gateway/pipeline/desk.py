@@ -131,6 +131,8 @@ class Desk:
             if not self.switching.busy:
                 break
             await asyncio.sleep(_END_SECONDS / _END_STEPS)
+        if self.guard is not None:
+            self.guard.finish()
         await self.book.close()
 
     def _note_failure(self, error: StrongroomError) -> None:
