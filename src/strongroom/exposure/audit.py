@@ -20,7 +20,12 @@ from strongroom.exposure.subjects.interface import Scale, Subject
 Progress = Callable[[int, int, str], None]
 """Called with cells done, cells in all, and what comes next."""
 
-_ENDS = {"exposure.endpoint_failed", "exposure.target_gone", "exposure.not_yours"}
+_ENDS = {
+    "exposure.endpoint_failed",
+    "exposure.not_yours",
+    "exposure.server_failed",
+    "exposure.target_gone",
+}
 """Refusals after which going on makes no sense; what was measured is kept."""
 
 _STOPPED = {"exposure.budget_spent", "exposure.time_spent", "exposure.endpoint_refused"}

@@ -19,9 +19,9 @@ Opener = Callable[[Budget], Any]
 class Scale:
     """How much of everything an audit of this size takes.
 
-    ``queries`` and ``seconds`` are an attack's; ``points`` its curve; ``records`` the members
-    that are asked about, beside as many others; ``references`` the shadow models; ``all_knowledge`` whether
-    every state of knowledge is measured or the strongest only.
+    ``queries`` and ``seconds`` are an attack's; ``points`` its curve; ``records`` the members that
+    are asked about, beside as many others; ``references`` the shadow models; ``all_knowledge``
+    whether every state of knowledge is measured or the strongest only.
     """
 
     name: str

@@ -20,7 +20,7 @@ from strongroom.exposure.targets.metering import Meter
 
 _MOST_BYTES = 64 * 2**20
 _MOST_WAIT = 120.0
-_MOST_WAITS = 2
+_MOST_WAITS = 1
 """For one request: who is told to come back and is refused again has met a spent budget."""
 
 
