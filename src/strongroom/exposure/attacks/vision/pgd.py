@@ -79,7 +79,7 @@ def _walk(
             reached[active[~held]] = points[~held]
             active, labels, box = active[held], labels[held], box.rows(held)
             points, gradient = points[held], gradient[held]
-        points = box.project(points.add_(gradient.sign_(), alpha=step))
+        points = box.project(points.add_(gradient.sign(), alpha=step))
     reached[active] = points
     return reached
 
