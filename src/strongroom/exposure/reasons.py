@@ -81,6 +81,11 @@ _ROWS = (
         "docs/measurement.md shows one.",
     ),
     (
+        "exposure.demo_base_missing",
+        "The demonstration's base model is not at {path}.",
+        "Run `make model` in a checkout: it converts the model from the installed wheel.",
+    ),
+    (
         "exposure.gate_failed",
         "{count} of the gate's limits are exceeded or could not be judged.",
         "See the lines above; `strongroom report compare` shows what a control would buy.",
