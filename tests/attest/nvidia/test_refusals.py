@@ -114,7 +114,7 @@ DEVICE: dict[str, tuple[str, Callable[[], sim.Sample | DeviceEvidence]]] = {
         "certificate",
         lambda: DeviceEvidence("HOPPER", gpu().report, b"x" + gpu().pem),
     ),
-    "no certificates": ("root", lambda: DeviceEvidence("HOPPER", gpu().report, b"")),
+    "no certificates": ("certificate", lambda: DeviceEvidence("HOPPER", gpu().report, b"")),
     "leaf on P-256": ("certificate", lambda: leafed(gpu(), key=P256)),
     "leaf signed with SHA-256": (
         "certificate",

@@ -22,15 +22,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from strongroom.attest import der
+from strongroom.attest.certificates import Certificate
 from strongroom.attest.interface import CertificateDates, Checks, refusal
 from strongroom.attest.nvidia import fwid as firmware
-from strongroom.attest.nvidia.chain import Certificate, read_pem, require_current, trust
+from strongroom.attest.nvidia.chain import Link, read_pem, require_current, trust
 from strongroom.attest.nvidia.expectations import Expectations, Roots
 from strongroom.attest.nvidia.opaque import Fields, read_gpu, read_switch
 from strongroom.attest.nvidia.reasons import REASONS
@@ -39,6 +40,7 @@ from strongroom.attest.nvidia.rim import Rim
 
 CHAIN = 5
 NVDEC0_INDEX = 35
+SERIAL_NUMBER = "2.5.4.5"
 _LEAF_NAME = re.compile(r"([A-Z0-9_]{4,8}) [A-Z][0-9]{2} (?:GSP|FSP) FMC LF")
 
 
@@ -112,32 +114,31 @@ def verify_device(
     report = parse(evidence.report, checks)
     chain = read_pem(evidence.certificates)
     trust("2", chain, checks, root=roots.device, length=CHAIN)
-    dates = tuple(entry.dates for entry in chain)
-    fingerprints = [entry.fingerprint for entry in chain]
-    require_current("3", dates, fingerprints, checks, now=now, revoked=expectations.revoked)
+    entries = [link.certificate for link in chain]
+    require_current("3", entries, checks, now=now, revoked=expectations.revoked)
     signed = _is_signed(report, chain[0])
     checks.require("4.1", "attest.nvidia_signature", signed)
     answers = expectations.any_nonce or report.nonce.hex() == expectations.nonce
     checks.require("4.2", "attest.nvidia_nonce", answers, report.nonce.hex())
-    name, chip = _chip(evidence, report, chain[0], checks)
+    name, chip = _chip(evidence, report, entries[0], checks)
     fields = (read_gpu if chip.kind == "gpu" else read_switch)(report.opaque, checks)
-    _require_firmware(chain[0], fields, checks, expectations)
+    _require_firmware(entries[0], fields, checks, expectations)
     _require_allowed(name, chip, fields, checks, expectations)
     return Device(
         nonce=report.nonce,
-        id=_attribute(chain[1], x509.NameOID.SERIAL_NUMBER).lower(),
-        ueid=str(chain[0].certificate.serial_number),
-        hwmodel=_attribute(chain[1], x509.NameOID.COMMON_NAME),
+        id=_serial_number(entries[1]).lower(),
+        ueid=str(entries[0].serial),
+        hwmodel=entries[1].common_name,
         chip=name,
         kind=chip.kind,
         fields=fields,
         measurements=report.measurements,
         matched=_match(name, chip, report, fields, manifests, checks, expectations),
-        certificates=dates,
+        certificates=tuple(entry.dates for entry in entries),
     )
 
 
-def _is_signed(report: Report, leaf: Certificate) -> bool:
+def _is_signed(report: Report, leaf: Link) -> bool:
     r = int.from_bytes(report.signature[:48], "big")
     s = int.from_bytes(report.signature[48:], "big")
     try:
@@ -147,15 +148,18 @@ def _is_signed(report: Report, leaf: Certificate) -> bool:
     return True
 
 
-def _attribute(entry: Certificate, oid: x509.ObjectIdentifier) -> str:
-    values = entry.certificate.subject.get_attributes_for_oid(oid)
-    return str(values[0].value) if len(values) == 1 else ""
+def _serial_number(certificate: Certificate) -> str:
+    """The subject's serial number attribute; empty if it has none, or several."""
+    groups = der.children(der.only(certificate.subject, der.SEQUENCE))
+    pairs = [der.children(pair) for group in groups for pair in der.children(group, der.SET)]
+    found = [text.body for kind, text in pairs if der.object_identifier(kind) == SERIAL_NUMBER]
+    return found[0].decode("utf-8") if len(found) == 1 else ""
 
 
 def _chip(
     evidence: DeviceEvidence, report: Report, leaf: Certificate, checks: Checks
 ) -> tuple[str, Chip]:
-    named = _LEAF_NAME.fullmatch(_attribute(leaf, x509.NameOID.COMMON_NAME))
+    named = _LEAF_NAME.fullmatch(leaf.common_name)
     chip = CHIPS.get(named[1]) if named else None
     checks.require("5.1", "attest.nvidia_chip", chip is not None)
     if named is None or chip is None:
@@ -175,7 +179,7 @@ def _require_firmware(
     leaf: Certificate, fields: Fields, checks: Checks, expectations: Expectations
 ) -> None:
     try:
-        certified, unsafe = firmware.read(leaf.certificate)
+        certified, unsafe = firmware.read(leaf)
     except ValueError:
         certified, unsafe = b"", True
     checks.require("5.4", "attest.nvidia_tcb_info", certified != b"")

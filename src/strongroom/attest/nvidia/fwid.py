@@ -8,31 +8,30 @@ holds the operational flags.
 
 from __future__ import annotations
 
-from cryptography import x509
-
 from strongroom.attest import der
+from strongroom.attest.certificates import Certificate
 
-COMPOSITE = x509.ObjectIdentifier("2.23.133.5.4.1")
-TCB_INFO = x509.ObjectIdentifier("2.23.133.5.4.1.1")
+COMPOSITE = "2.23.133.5.4.1"
+TCB_INFO = "2.23.133.5.4.1.1"
 SHA384_OID = "2.16.840.1.101.3.4.2.2"
 FWIDS, FLAGS = 0xA6, 0x87
 # notSecure, recovery and debug: bits 1 to 3 of the operational flags.
 UNSAFE = 0x70000000
 
 
-def read(certificate: x509.Certificate) -> tuple[bytes, bool]:
+def read(certificate: Certificate) -> tuple[bytes, bool]:
     """The 48-byte FWID, and whether the flags call the firmware unsafe.
 
     Raises:
         ValueError: there is none, or it is malformed.
     """
-    for extension in certificate.extensions:
-        if extension.oid in (COMPOSITE, TCB_INFO) and isinstance(
-            extension.value, x509.UnrecognizedExtension
-        ):
-            fields = der.children(der.only(extension.value.value, der.SEQUENCE))
-            return _composite(fields) if extension.oid == COMPOSITE else _tcb_info(fields)
-    raise ValueError("no TCB information")
+    composite = certificate.extensions.get(COMPOSITE)
+    if composite is not None:
+        return _composite(der.children(der.only(composite.value, der.SEQUENCE)))
+    info = certificate.extensions.get(TCB_INFO)
+    if info is None:
+        raise ValueError("no TCB information")
+    return _tcb_info(der.children(der.only(info.value, der.SEQUENCE)))
 
 
 def _composite(fields: list[der.Element]) -> tuple[bytes, bool]:

@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeVar, cast
 
+from cryptography import x509
 from lxml import etree
 from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import SignXMLException
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
-from strongroom.attest.interface import CertificateDates, Checks
-from strongroom.attest.nvidia.chain import Certificate, read_base64, trust
+from strongroom.attest.certificates import Certificate
+from strongroom.attest.interface import Checks
+from strongroom.attest.nvidia.chain import Link, read_base64, trust
 from strongroom.attest.nvidia.reasons import REASONS
 
 MAX_BYTES = 128 * 1024
@@ -76,8 +78,7 @@ class Rim:
     product: str
     version: str
     active: Mapping[int, tuple[bytes, ...]]
-    certificates: tuple[CertificateDates, ...]
-    fingerprints: tuple[str, ...]
+    certificates: tuple[Certificate, ...]
 
 
 @lru_cache(maxsize=32)
@@ -155,7 +156,7 @@ def _signature(document: etree._Element) -> etree._Element | None:
     return signature if _BASE64.fullmatch(value) else None
 
 
-def _signed(data: bytes, signer: Certificate) -> etree._Element | None:
+def _signed(data: bytes, signer: Link) -> etree._Element | None:
     """The signed part, parsed from the canonical bytes that were verified; else ``None``."""
     config = SignatureConfiguration(
         require_x509=True,
@@ -164,10 +165,13 @@ def _signed(data: bytes, signer: Certificate) -> etree._Element | None:
         signature_methods=frozenset({SignatureMethod.ECDSA_SHA384}),
         digest_algorithms=frozenset({DigestAlgorithm.SHA384}),
         # Validity is judged by the caller at its own time; here it must not interfere.
-        verification_time=datetime.datetime.fromtimestamp(signer.dates.not_before, datetime.UTC),
+        verification_time=datetime.datetime.fromtimestamp(
+            signer.certificate.not_before, datetime.UTC
+        ),
     )
     try:
-        verified = XMLVerifier().verify(data, x509_cert=signer.certificate, expect_config=config)
+        certificate = x509.load_der_x509_certificate(signer.raw)
+        verified = XMLVerifier().verify(data, x509_cert=certificate, expect_config=config)
     except (SignXMLException, ValueError, TypeError, etree.LxmlError):
         return None
     if isinstance(verified, list):
@@ -175,7 +179,7 @@ def _signed(data: bytes, signer: Certificate) -> etree._Element | None:
     return verified.signed_xml
 
 
-def _values(signed: etree._Element, chain: list[Certificate]) -> Rim | None:
+def _values(signed: etree._Element, chain: list[Link]) -> Rim | None:
     """The manifest's values, or ``None`` where one is malformed."""
     meta = signed.find(f"./{SWID}Meta")
     resources = signed.findall(f"./{SWID}Payload/{SWID}Resource")
@@ -200,8 +204,7 @@ def _values(signed: etree._Element, chain: list[Certificate]) -> Rim | None:
         product=product,
         version=version,
         active=active,
-        certificates=tuple(entry.dates for entry in chain),
-        fingerprints=tuple(entry.fingerprint for entry in chain),
+        certificates=tuple(link.certificate for link in chain),
     )
 
 

@@ -90,14 +90,7 @@ def _manifests(
     manifests: dict[tuple[str, str, str], Rim] = {}
     for document in data:
         rim = rims.read(document, roots.rim)
-        require_current(
-            "9",
-            rim.certificates,
-            rim.fingerprints,
-            checks,
-            now=now,
-            revoked=expectations.revoked,
-        )
+        require_current("9", rim.certificates, checks, now=now, revoked=expectations.revoked)
         key = (rim.kind, rim.product, rim.version)
         checks.require("9.3", "attest.nvidia_rim_duplicate", key not in manifests, " ".join(key))
         manifests[key] = rim

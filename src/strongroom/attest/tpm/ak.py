@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Literal, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID
@@ -41,6 +41,16 @@ AK_PURPOSE = x509.ObjectIdentifier("2.23.133.8.3")
 MAX_CHAIN = 6
 MIN_SECRET = 16
 MAX_CERTIFICATE = 16 * 1024
+STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+# What the general library raises, sometimes only when a part is looked at.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 # What a manufacturer marks critical and this verifier understands or does not need.
 UNDERSTOOD = {
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -167,7 +177,10 @@ def _read(chain: Sequence[bytes]) -> list[x509.Certificate]:
     try:
         found = [x509.load_der_x509_certificate(raw) for raw in chain]
         extensions = [entry for certificate in found for entry in certificate.extensions]
-    except (ValueError, TypeError, x509.DuplicateExtension):
+        for certificate in found:
+            certificate.public_key()
+            _dates(certificate)
+    except UNREADABLE:
         return []
     understood = all(entry.oid in UNDERSTOOD for entry in extensions if entry.critical)
     return found if understood else []
@@ -182,11 +195,11 @@ def _is_chain(certificates: Sequence[x509.Certificate]) -> bool:
             return False
         if constraints.path_length is not None and constraints.path_length < below:
             return False
-        if isinstance(lower.signature_hash_algorithm, (hashes.SHA1, hashes.MD5)):
-            return False
         try:
+            if not isinstance(lower.signature_hash_algorithm, STRONG):
+                return False
             lower.verify_directly_issued_by(upper)
-        except (InvalidSignature, ValueError, TypeError):
+        except (InvalidSignature, *UNREADABLE):
             return False
     return True
 
