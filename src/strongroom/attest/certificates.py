@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -203,6 +203,18 @@ def read_revocations(raw: bytes) -> RevocationList:
     )
 
 
+def read_public_key(raw: bytes) -> object:
+    """A key from its SubjectPublicKeyInfo.
+
+    Raises:
+        ValueError: it is no key, or one of a kind that is not supported.
+    """
+    try:
+        return load_der_public_key(raw)
+    except UnsupportedAlgorithm as error:
+        raise ValueError("unsupported key") from error
+
+
 @lru_cache(maxsize=4096)
 def signed_by(signed: Signed, public_key: bytes) -> bool:
     """Whether the key (SubjectPublicKeyInfo) made this signature, by one of the known algorithms.
@@ -211,7 +223,7 @@ def signed_by(signed: Signed, public_key: bytes) -> bool:
     """
     digest = hashes.SHA384()
     try:
-        key = load_der_public_key(public_key)
+        key = read_public_key(public_key)
         if isinstance(key, rsa.RSAPublicKey) and signed.algorithm in RSA_PSS_SHA384:
             if key.key_size != 4096:
                 return False
