@@ -107,10 +107,9 @@ def _table(results: Results) -> Table:
     from rich.table import Table
 
     rungs = list(dict.fromkeys(cell.rung for cell in results.cells))
-    names = list(dict.fromkeys((cell.attack, cell.knowledge) for cell in results.cells))
     found = {cell.key: cell for cell in results.cells}
     table = Table("attack", *rungs, padding=(0, 1, 0, 0), show_lines=True)
-    for attack, knowledge in names:
+    for attack, knowledge in results.rows():
         row = [found.get((attack, rung, knowledge)) for rung in rungs]
         table.add_row(f"{attack}\n[dim]{knowledge}[/dim]", *map(_shown, row))
     return table

@@ -33,7 +33,10 @@ from strongroom.exposure.targets.served_classifier import open_served_classifier
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for. ``data`` is a file, or the demo's own records."""
+    """What the command line asks for. ``data`` is a file, or the demo's own records.
+
+    ``shown`` is what the command that runs a cell again calls the model.
+    """
 
     sealed: Path
     data: Path | Split | Corpus | None
@@ -45,6 +48,7 @@ class Asked:
     passphrase_file: Path | None
     cache: Path | None
     base: Path | None = None
+    shown: str = ""
     epsilon: float = 0.06
 
 
@@ -195,7 +199,7 @@ def _digest_of(data: Path | Split | Corpus | None) -> str:
 
 
 def _command(asked: Asked) -> str:
-    words: list[str] = ["strongroom", "audit", str(asked.sealed)]
+    words: list[str] = ["strongroom", "audit", asked.shown or str(asked.sealed)]
     if asked.base is not None:
         words += ["--base", str(asked.base)]
     if isinstance(asked.data, Path):

@@ -52,6 +52,13 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         values = holm([min(1.0, max(0.0, cell.figures[0].p_value)) for cell in cells])
         return {cell.key: p for cell, p in zip(cells, values, strict=True)}
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Attack and knowledge of each row of the matrix, families together."""
+        families = list(dict.fromkeys(cell.family for cell in self.cells))
+        found = dict.fromkeys((cell.attack, cell.knowledge) for cell in self.cells)
+        of = {cell.attack: families.index(cell.family) for cell in self.cells}
+        return sorted(found, key=lambda row: of[row[0]])
+
     def worst(self, family: str, rung: Rung) -> Cell | None:
         """The measured cell of ``family`` that gains most of those that ``rung`` allows.
 

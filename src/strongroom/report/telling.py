@@ -28,10 +28,9 @@ def rungs_of(results: Results) -> tuple[str, ...]:
 def rows_of(results: Results) -> list[tuple[str, str, list[Cell | None]]]:
     """The matrix: attack, knowledge, and a cell or nothing for each rung."""
     found = {cell.key: cell for cell in results.cells}
-    names = dict.fromkeys((cell.attack, cell.knowledge) for cell in results.cells)
     return [
         (attack, knowledge, [found.get((attack, rung, knowledge)) for rung in rungs_of(results)])
-        for attack, knowledge in names
+        for attack, knowledge in results.rows()
     ]
 
 
