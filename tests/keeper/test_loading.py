@@ -9,10 +9,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from strongroom.artifact.policy import DisclosurePolicy
+from strongroom.release.policies.embedded import embedded
 
 from .world import Home, key_release, start
 
@@ -154,9 +156,9 @@ def test_an_older_release_than_the_newest_seen_is_not_loaded(home: Home, tmp_pat
 
 
 def test_a_refused_key_opens_nothing(home: Home) -> None:
-    home.changes = {"release": {"policy": {"manifests": ["0" * 64]}}}
+    home.changes = {"release": {"policy": msgspec.to_builtins(embedded("0" * 64))}}
     try:
-        assert load(home)["error"] == "release.model_not_allowed"
+        assert load(home)["error"] == "release.denied"
     finally:
         home.changes = {}
 

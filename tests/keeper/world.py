@@ -29,6 +29,7 @@ from strongroom.artifact.signing import SigningKey
 from strongroom.boundary import codec
 from strongroom.boundary.frames import Hello, ToGateway, ToKeeper
 from strongroom.keys.keyring import FileKeyring
+from strongroom.release.policies.embedded import embedded
 from strongroom.release.service_key import ServiceKey
 
 SIGNER = SigningKey.from_seeds(bytes(range(64)))
@@ -75,6 +76,7 @@ class Home:
                 "service_key": str(self.folder / "service.key"),
                 "unlockers": [{"type": "keyring", "path": str(self.folder / "keyring")}],
                 "release_fd": descriptor,
+                "policy": embedded(),
                 **self.changes.get("release", {}),
             }
         )

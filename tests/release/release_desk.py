@@ -14,12 +14,14 @@ import pytest
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.recipients import Recipient
 from strongroom.artifact.secret_access import TOKEN
+from strongroom.attest.local import LocalEvidence, Peer
 from strongroom.errors import StrongroomError
 from strongroom.keys.hpke import HpkeIdentity
 from strongroom.release import messages
-from strongroom.release.evidence import LocalAttester, LocalEvidence
+from strongroom.release.evidence import LocalAttester
 from strongroom.release.messages import Release, Runtime, Signed
-from strongroom.release.policy import Peer, Policy
+from strongroom.release.policies.document import Document
+from strongroom.release.policies.embedded import embedded
 from strongroom.release.protocol import Clock, ReleaseService, Session
 from strongroom.release.record import Decision
 from strongroom.release.requester import Grant, Requester
@@ -36,7 +38,7 @@ class Desk:
 
     service_key: ServiceKey
     identity: HpkeIdentity
-    policy: Policy = field(default_factory=Policy)
+    policy: Document = field(default_factory=embedded)
     now: float = 1_000_000.0
     records: list[Decision] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,12 +14,15 @@ from release_desk import refusal as refused
 
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.secret_access import TOKEN
+from strongroom.attest.local import Peer
+from strongroom.errors import KeyRefused
 from strongroom.keys.hpke import HpkeIdentity
 from strongroom.release import binding, messages, nonces, protocol
 from strongroom.release.evidence import LocalAttester, measure_installation, running_measurement
 from strongroom.release.messages import Challenge, Release, Released, Runtime, Signed
 from strongroom.release.nonces import NonceRegistry
-from strongroom.release.policy import Peer, Policy
+from strongroom.release.policies.document import Allowed, Document, Image, template
+from strongroom.release.policies.embedded import embedded
 from strongroom.release.record import Decision
 from strongroom.release.service_key import ServiceKey
 
@@ -72,7 +76,7 @@ def test_replay(desk: Desk) -> None:
 def test_a_refused_request_used_its_nonce_up(desk: Desk) -> None:
     session = desk.service.open_session()
     _, request = desk.prepared(session)
-    assert refused(desk.send(session, request, Peer(1, 4242))) == "release.peer_other_user"
+    assert refused(desk.send(session, request, Peer(1, 4242))) == "attest.local_user"
     assert refused(desk.send(session, request)) == "release.nonce_unknown"
 
 
@@ -199,8 +203,8 @@ def test_runtime_changed_under_the_evidence(
     ("changes", "code"),
     [
         ({"report_data": bytes(48)}, "release.evidence_unbound"),
-        ({"code": "00" * 32}, "release.code_unknown"),
-        ({"pid": 1}, "release.evidence_pid"),
+        ({"code": "00" * 32}, "release.denied"),
+        ({"pid": 1}, "attest.local_process"),
     ],
 )
 def test_evidence_that_lies(desk: Desk, changes: dict[str, object], code: str) -> None:
@@ -217,38 +221,50 @@ def test_evidence_of_no_known_form(desk: Desk) -> None:
             msgspec.json.decode(request, type=Release), evidence=content
         )
         answer = desk.send(session, msgspec.json.encode(release))
-        assert refused(answer) == "release.evidence_malformed"
+        assert refused(answer) == "attest.local_form"
 
 
 def test_the_peer_must_be_known_and_ours(desk: Desk) -> None:
     for peer, code in (
-        (None, "release.peer_unknown"),
-        (Peer(os.getpid(), os.geteuid() + 1), "release.peer_other_user"),
-        (Peer(os.getpid() + 1, os.geteuid()), "release.evidence_pid"),
+        (None, "attest.local_sender"),
+        (Peer(os.getpid(), os.geteuid() + 1), "attest.local_user"),
+        (Peer(os.getpid() + 1, os.geteuid()), "attest.local_process"),
     ):
         session = desk.service.open_session()
         _, request = desk.prepared(session)
         assert refused(desk.service.answer(session, request, peer)) == code
 
 
+def allowing(*, code: str = "", configuration: str = CONFIGURATION, **allow: Any) -> Document:
+    measured = {"code": code or running_measurement(), "configuration": configuration}
+    image = Image("keeper", "local", measured)
+    return Document("dev", template("dev"), Allowed(**allow), (image,), {})
+
+
 @pytest.mark.parametrize(
-    ("policy", "code"),
+    ("policy", "because"),
     [
-        (Policy(), None),
-        (Policy(configurations=(CONFIGURATION,), manifests=(MANIFEST,)), None),
-        (Policy(code=("00" * 32,)), "release.code_unknown"),
-        (Policy(configurations=("00" * 32,)), "release.configuration_unknown"),
-        (Policy(manifests=("00" * 32,)), "release.model_not_allowed"),
+        (embedded(), "development"),
+        (allowing(manifests=(MANIFEST,)), "development"),
+        (allowing(code="00" * 32), "not-permitted"),
+        (allowing(configuration="00" * 32), "not-permitted"),
+        (allowing(manifests=("00" * 32,)), "model-named"),
+        (allowing(approvals=1), "approved"),
+        (Document("dev", template("production-cpu"), Allowed(), (), {}), "hardware"),
     ],
 )
-def test_policy(tmp_path: Path, policy: Policy, code: str | None) -> None:
+def test_policy(tmp_path: Path, policy: Document, because: str) -> None:
     desk = make_desk(tmp_path, policy=policy)
-    if code is None:
+    if because == "development":
         desk.obtain()
+        assert desk.records[-1].reason == ""
+        assert desk.records[-1].because == ("development",)
+        assert desk.records[-1].assurance == "SOFTWARE-ONLY"
     else:
-        assert code_of(desk.obtain) == code
-    assert desk.records[-1].reason == (code or "")
-    assert desk.records[-1].policy_digest == policy.effective().digest
+        with pytest.raises(KeyRefused, match=because) as refused:
+            desk.obtain()
+        assert refused.value.code == desk.records[-1].reason == "release.denied"
+    assert desk.records[-1].policy_digest == policy.digest
 
 
 def test_the_measurement_sees_every_file(tmp_path: Path) -> None:
@@ -436,7 +452,7 @@ def test_without_a_record_nothing_is_released(desk: Desk, tmp_path: Path) -> Non
     service = protocol.ReleaseService(
         service_key=desk.service_key,
         unlockers=[desk.identity],
-        policy=Policy(),
+        policy=embedded(),
         record=broken,
         clock=protocol.Clock(lambda: desk.now, lambda: desk.now),
     )

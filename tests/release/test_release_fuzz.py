@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from release_desk import Desk, body, make_desk
 
+from strongroom.attest.local import LocalEvidence
 from strongroom.errors import KeyRefused
 from strongroom.release import messages, service_key
-from strongroom.release.evidence import LocalEvidence
 from strongroom.release.messages import Release
 
 JSON = st.recursive(

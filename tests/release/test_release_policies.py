@@ -36,13 +36,13 @@ GENOA = Facts(
 )
 H100 = Facts(
     kind="nvidia",
-    product="H100",
+    product="GH100",
     assurance="HARDWARE",
     measurements={},
     report_data=bytes(32),
     debug=False,
     chip="02" * 8,
-    claims={"mode": "confidential", "rims": ("driver", "vbios")},
+    claims={"gpus": 1, "devices": ("02" * 8,), "mode": "spt", "rims": ("driver", "vbios")},
 )
 LOCAL = replace(
     GENOA,
@@ -58,7 +58,7 @@ IMAGES = (
 ALLOW = Allowed(
     products=("Genoa",),
     chips=("01" * 64,),
-    gpu_products=("H100",),
+    gpu_products=("GH100",),
     gpus=1,
     approvals=2,
     manifests=(MANIFEST,),
@@ -150,6 +150,8 @@ def test_an_air_gapped_site_wants_two_people_whatever_the_file_says() -> None:
 
 GPUS: list[tuple[str, list[Facts]]] = [
     ("accelerators", []),
+    ("accelerators", [replace(H100, claims={"gpus": 0, "switches": 4})]),
+    ("accelerators", [replace(H100, claims={"gpus": "8"})]),
     ("accelerators-named", [replace(H100, product="GB100")]),
     ("accelerators-named", [H100, replace(H100, product="GB100")]),
     ("accelerators-proven", [replace(H100, debug=True)]),
@@ -197,8 +199,11 @@ def test_an_image_is_matched_by_all_its_measurements() -> None:
 
 
 def test_accelerators_share_a_claim_only_if_all_make_it() -> None:
-    other = replace(H100, claims={"mode": "debug", "rims": ("driver",)})
-    assert of_accelerators([H100, other])["claims"] == ["rims=driver"]
+    other = replace(H100, claims={"gpus": 7, "mode": "ppcie", "rims": ("driver",)})
+    both = of_accelerators([H100, other])
+    assert both["claims"] == ["rims=driver"]
+    assert both["count"] == 8
+    assert both["devices"] == ["02" * 8]
     assert not of_accelerators([])["hardware"]
 
 

@@ -24,8 +24,8 @@ from strongroom.artifact.secret_access import TOKEN
 from strongroom.keys.keyring import FileKeyring
 from strongroom.release import client, messages
 from strongroom.release.config import KeyringUnlocker, ReleaseConfig
-from strongroom.release.evidence import LocalAttester, running_measurement
-from strongroom.release.policy import Policy
+from strongroom.release.evidence import LocalAttester
+from strongroom.release.policies.embedded import embedded
 from strongroom.release.requester import Grant
 from strongroom.release.service_key import ServiceKey
 
@@ -47,7 +47,7 @@ class Running:
             unlockers=(KeyringUnlocker(str(folder / "keyring"), passphrase),),
             release_fd=theirs.fileno(),
             # Ours, even if somebody edits the checkout between our start and the process's.
-            policy=Policy(code=(running_measurement(),)),
+            policy=embedded(),
         )
         self.process = start(msgspec.json.encode(config), passphrase, theirs.fileno())
         theirs.close()
@@ -190,7 +190,7 @@ def test_a_message_that_two_processes_wrote_has_no_sender(running: Running) -> N
     os.waitpid(child, 0)
     running.sock.sendall(request[100:])
     (answer,) = buffer.feed(running.sock.recv(65_536))
-    assert code_of(lambda: requester.accept(answer)) == "release.peer_unknown"
+    assert code_of(lambda: requester.accept(answer)) == "attest.local_sender"
     running.obtain()
 
 

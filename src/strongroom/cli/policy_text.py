@@ -14,7 +14,7 @@ _FIELDS = {
     "chips": (
         "chips = []             # ids (hex) of the machines; empty: any genuine chip of a product",
     ),
-    "gpu_products": ('gpu_products = []      # accelerators, such as ["H100"]',),
+    "gpu_products": ('gpu_products = []      # accelerators, such as ["GH100"]',),
     "gpus": ("gpus = 1               # how many the evidence must cover",),
 }
 

@@ -141,7 +141,7 @@ class Plan:
         import msgspec
 
         from strongroom.release.config import KeyringUnlocker, ReleaseConfig
-        from strongroom.release.policy import Policy
+        from strongroom.release.policies.embedded import embedded
 
         unlockers = tuple(
             msgspec.structs.replace(unlocker, passphrase_fd=passphrase_fd)
@@ -153,7 +153,7 @@ class Plan:
             service_key=str(self.home.keys / "service.key"),
             unlockers=unlockers,
             release_fd=wires.release.fileno(),
-            policy=Policy(manifests=(self.manifest.digest,)),
+            policy=embedded(self.manifest.digest),
             lease_seconds=self.serving.lease_hours * 3600,
         )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from strongroom.release.policy import Policy
+from strongroom.release.policies.document import Document
 
 _Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Descriptor = Annotated[int, Meta(ge=3)]
@@ -52,11 +52,12 @@ class ReleaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Start-up configuration of one key-release process.
 
     ``service_key`` is the private file of the Ed25519 key that signs answers, ``unlockers`` the
-    keys that can open stanzas, ``release_fd`` the socket to the workload.
+    keys that can open stanzas, ``release_fd`` the socket to the workload, ``policy`` says who may
+    have a key.
     """
 
     service_key: _Text
     unlockers: Annotated[tuple[Unlocker, ...], Meta(min_length=1, max_length=16)]
     release_fd: _Descriptor
-    policy: Policy = Policy()
+    policy: Document
     lease_seconds: Annotated[int, Meta(ge=60, le=7 * 24 * 3600)] = 24 * 3600

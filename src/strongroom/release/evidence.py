@@ -1,8 +1,6 @@
-"""Evidence about a workload. Today one kind: ``local``, the word of this machine's software.
+"""The workload's side of evidence. Today one kind: ``local``, the word of this machine's software.
 
-Local evidence is SOFTWARE-ONLY. It tells which code and configuration a process says it runs; what
-stands behind it is the kernel's statement who sent it, not hardware. Root, or another process of
-the same user that imitates the keeper, can produce it.
+What local evidence is worth, and how it is judged, stands in ``strongroom.attest.local``.
 """
 
 from __future__ import annotations
@@ -12,33 +10,15 @@ import os
 import platform
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import msgspec
-from msgspec import Meta
 
 import strongroom
+from strongroom.attest.local import LocalEvidence
 from strongroom.errors import EnvironmentLacks
-from strongroom.release.binding import REPORT_BYTES
-from strongroom.release.messages import Digest
 
 _MEASURE_LABEL = b"strongroom installation v1\0"
-
-
-class LocalEvidence(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"
-):
-    """What a workload without a TEE says of itself.
-
-    ``code`` is ``running_measurement()``, ``configuration`` the SHA-256 of the configuration
-    bytes that the process was started with, ``report_data`` binds both to one request.
-    """
-
-    code: Digest
-    configuration: Digest
-    kernel: Annotated[str, Meta(min_length=1, max_length=256)]
-    pid: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    report_data: Annotated[bytes, Meta(min_length=REPORT_BYTES, max_length=REPORT_BYTES)]
 
 
 class Attester(Protocol):

@@ -24,7 +24,7 @@ Session = Annotated[bytes, Meta(min_length=SESSION_BYTES, max_length=SESSION_BYT
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 ServiceKeyId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-Assurance = Literal["SOFTWARE-ONLY"]
+Assurance = Literal["HARDWARE", "SOFTWARE-ONLY"]
 """What stands behind the evidence. Without a TEE nothing but this machine's software does."""
 
 

@@ -9,8 +9,8 @@
    so that it cannot be tried twice, not even at the same moment. It must be live, and of this
    session; the runtime data must name this session and, as audience, this service.
 5. Evidence whose digest was seen before is refused.
-6. The evidence is judged on the bytes received (``policy.judge``): who sent it, what it commits
-   to, whether policy allows it. Approvals will stand here.
+6. The evidence is judged on the bytes received (``judging``): who sent it, what it commits to,
+   whether the policy allows it. No approvals are taken yet, so a policy that wants any denies.
 7. The first stanza that one of the service's keys opens yields the data key. The stanza's context
    is the runtime's, to which the evidence commits.
 8. The data key is encrypted to the ephemeral key of the runtime data, with ``info`` that names
@@ -35,14 +35,16 @@ import msgspec
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.recipients import Recipient
 from strongroom.artifact.secret_access import TOKEN
+from strongroom.attest.interface import Facts
+from strongroom.attest.local import Peer
 from strongroom.errors import KeyRefused, StrongroomError
 from strongroom.keys import hpke_keys
 from strongroom.keys.interface import KeyWrapper
-from strongroom.release import binding, messages
-from strongroom.release.evidence import LocalEvidence
+from strongroom.release import binding, judging, messages
 from strongroom.release.messages import Ask, Challenge, Lease, Refused, Release, Released, Runtime
 from strongroom.release.nonces import LIFETIME_SECONDS, NonceRegistry
-from strongroom.release.policy import Peer, Policy, judge
+from strongroom.release.policies.document import Document
+from strongroom.release.policies.engine import Engine
 from strongroom.release.record import Decision
 from strongroom.release.service_key import ServiceKey
 
@@ -84,14 +86,14 @@ class ReleaseService:
         *,
         service_key: ServiceKey,
         unlockers: Sequence[KeyWrapper],
-        policy: Policy,
+        policy: Document,
         record: Callable[[Decision], None],
         lease_seconds: int = DEFAULT_LEASE_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         self._service_key = service_key
         self._unlockers = tuple(unlockers)
-        self._policy = policy.effective()
+        self._policy = Engine(policy)
         self._record = record
         self._lease_seconds = lease_seconds
         self._clock = clock or Clock()
@@ -146,7 +148,7 @@ class ReleaseService:
             nonce=nonce,
             expires_at=int(self._clock.wall()) + LIFETIME_SECONDS,
             service_key_id=self._service_key.key_id,
-            evidence_kinds=("local",),
+            evidence_kinds=judging.KINDS,
             suites=(hpke_keys.SUITE_NAME,),
         )
 
@@ -170,12 +172,13 @@ class ReleaseService:
             )
         noted.evidence_sha256 = binding.sha256(message.evidence)
         self._nonces.remember_evidence(noted.evidence_sha256)  # rule 5
-        evidence = _decode_evidence(message.evidence)
-        _note_evidence(noted, evidence)
-        judge(self._policy, evidence, runtime, message.runtime, peer)  # rule 6
+        facts = judging.verify(message.evidence, message.runtime, peer)  # rule 6
+        _note_facts(noted, facts)
+        verdict = judging.decide(self._policy, facts, runtime.manifest_digest)
+        noted.because = tuple(verdict.because)
         recipient, key = self._unlock(message.recipients, runtime.context)  # rule 7
         try:
-            return self._seal(session, message, runtime, recipient, key, noted)  # rule 8
+            return self._seal(session, message, runtime, recipient, key, facts, noted)  # rule 8
         finally:
             key.wipe()
 
@@ -203,6 +206,7 @@ class ReleaseService:
         runtime: Runtime,
         recipient: Recipient,
         key: DataKey,
+        facts: Facts,
         noted: Decision,
     ) -> Released:
         """Rule 8."""
@@ -211,7 +215,7 @@ class ReleaseService:
             session.id, runtime.nonce, message.evidence, self._policy.digest, recipient.key_id
         )
         sealed = hpke_keys.encrypt(key.reveal(TOKEN), runtime.tee_public, info)
-        noted.outcome, noted.assurance, noted.lease = "released", "SOFTWARE-ONLY", lease
+        noted.outcome, noted.assurance, noted.lease = "released", facts.assurance, lease
         noted.key_kind, noted.key_id = recipient.kind, recipient.key_id
         noted.suite = hpke_keys.SUITE_NAME
         return Released(
@@ -226,7 +230,7 @@ class ReleaseService:
             suite=hpke_keys.SUITE_NAME,
             sealed=sealed,
             lease=lease,
-            assurance="SOFTWARE-ONLY",
+            assurance=facts.assurance,
         )
 
     def _lease(self) -> Lease:
@@ -298,21 +302,11 @@ def _decode_runtime(encoded: bytes) -> Runtime:
         raise _malformed("runtime data") from None
 
 
-def _decode_evidence(encoded: bytes) -> LocalEvidence:
-    try:
-        return msgspec.json.decode(encoded, type=LocalEvidence)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _refused(
-            "release.evidence_malformed",
-            "The evidence is not of a kind and form that this service accepts.",
-            "Send evidence of a kind that the challenge lists.",
-        ) from None
-
-
-def _note_evidence(noted: Decision, evidence: LocalEvidence) -> None:
-    noted.evidence_kind = "local"
-    noted.code, noted.configuration = evidence.code, evidence.configuration
-    noted.kernel = evidence.kernel
+def _note_facts(noted: Decision, facts: Facts) -> None:
+    noted.evidence_kind = facts.kind
+    noted.code = facts.measurements.get("code", "")
+    noted.configuration = facts.measurements.get("configuration", "")
+    noted.kernel = str(facts.claims.get("kernel", ""))
 
 
 def _malformed(what: str) -> KeyRefused:

@@ -14,6 +14,7 @@ class Decision(msgspec.Struct, forbid_unknown_fields=True):
 
     What the request did not get far enough to tell stays empty.
 
+    ``because`` names the statements of the policy that decided.
     ``nonce_sha256`` instead of the nonce: a record may be read while the nonce is still live.
     """
 
@@ -24,6 +25,7 @@ class Decision(msgspec.Struct, forbid_unknown_fields=True):
     session: str
     outcome: Literal["released", "refused"] = "refused"
     reason: str = ""
+    because: tuple[str, ...] = ()
     pid: int = 0
     uid: int = -1
     nonce_sha256: str = ""

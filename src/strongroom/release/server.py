@@ -6,9 +6,9 @@ import socket
 import struct
 
 from strongroom import framing
+from strongroom.attest.local import Peer
 from strongroom.errors import BoundaryRefused
 from strongroom.release.messages import MAX_MESSAGE_BYTES
-from strongroom.release.policy import Peer
 from strongroom.release.protocol import ReleaseService, Session
 
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid

@@ -28,16 +28,26 @@ def of_guest(facts: Facts, images: Sequence[Image]) -> dict[str, Any]:
 
 
 def of_accelerators(facts: Sequence[Facts]) -> dict[str, Any]:
-    """``Accelerators`` of the schema, over the evidence of each accelerator."""
+    """``Accelerators`` of the schema; one piece of evidence may speak of several."""
     claims = [set(_pairs(fact.claims)) for fact in facts]
     return {
-        "count": len(facts),
+        "count": sum(_gpus(fact) for fact in facts),
         "products": sorted({fact.product for fact in facts}),
-        "chips": sorted({fact.chip for fact in facts if fact.chip}),
+        "devices": sorted({device for fact in facts for device in _devices(fact)}),
         "hardware": bool(facts) and all(fact.assurance == "HARDWARE" for fact in facts),
         "debug": any(fact.debug for fact in facts),
         "claims": sorted(set.intersection(*claims)) if claims else [],
     }
+
+
+def _gpus(facts: Facts) -> int:
+    count = facts.claims.get("gpus")
+    return count if isinstance(count, int) else 0
+
+
+def _devices(facts: Facts) -> tuple[str, ...]:
+    devices = facts.claims.get("devices")
+    return devices if isinstance(devices, tuple) else ()
 
 
 def matches(facts: Facts, image: Image) -> bool:

@@ -82,7 +82,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expectations: dict[str, dict[str, Any]] = {}
 
 
-class Document(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A policy as read: Cedar text, lists, images and expectations, all bounded."""
 
     name: str
