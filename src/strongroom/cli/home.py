@@ -14,6 +14,7 @@
     H/state/strongroom.sqlite   organisations and API keys
     H/state/operators.json      who may log in to the console
     H/keys/log.key              signs the record, keys the digests in it
+    H/keys/log.begun/           which logs were begun, with their checkpoints of then
     H/keys/log.pub              its public half, for whoever verifies the record
     H/state/log/NAME/           the record: gateway, release, operator
     H/state/log.seen/NAME       that this log exists, and its newest checkpoint

@@ -41,7 +41,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LogKey:
     """The private half. Make one with ``create``, read it with ``load``."""
 
-    def __init__(self, file: _File) -> None:
+    def __init__(self, file: _File, path: Path) -> None:
+        self.path = path
         self._private = Ed25519PrivateKey.from_private_bytes(file.seed)
         key = file.digest_key.ljust(hashlib.sha256().block_size, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
@@ -67,7 +68,7 @@ class LogKey:
         if os.path.lexists(path):
             raise refuse("ledger.key_exists", where=path)
         write_durably(path, msgspec.json.encode(file) + b"\n")
-        key = cls(file)
+        key = cls(file, path)
         write_durably(path.with_suffix(".pub"), key.public.encode().encode() + b"\n")
         return key
 
@@ -81,7 +82,7 @@ class LogKey:
         except OSError as error:
             raise refuse("ledger.key_unusable", where=path, problem=error.strerror) from None
         try:
-            return cls(msgspec.json.decode(content, type=_File))
+            return cls(msgspec.json.decode(content, type=_File), path)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise refuse("ledger.key_unusable", where=path, problem="it is no log key") from None
 

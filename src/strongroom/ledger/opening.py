@@ -1,7 +1,7 @@
 """Opening a home's logs: for writing, which verifies first, and for looking.
 
-What must be there is decided by what was seen: a log is made only where nothing of it has been
-seen, and refused where something has and the log is gone.
+What must be there is decided by what was seen, in ``state`` and beside the log key: a log is made
+only where nothing of it has been seen, and refused where something has and the log is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strongroom.ledger import tiles
+from strongroom.ledger.begun import Begun
 from strongroom.ledger.checkpoint import Checkpoint
 from strongroom.ledger.files import make_folders, write_durably
 from strongroom.ledger.folder import LogFolder
@@ -42,19 +43,25 @@ def open_log(
         publish_seconds: how old the published checkpoint may get.
 
     Raises:
-        LedgerRefused: ``ledger.missing``, ``seen_missing``, ``seen_damaged`` or a code of
-            ``verify.verify``.
+        LedgerRefused: ``ledger.missing``, ``seen_missing``, ``seen_damaged``, ``begun_damaged``
+            or a code of ``verify.verify``.
         ConfigurationRefused: ``ledger.in_use``, ``ledger.bad_name``.
     """
     verifier = key.verifier(name)
     folder, place = state / LOGS / name, state / SEEN / name
-    if not place.exists() and (folder / tiles.CHECKPOINT).exists():
+    exists = (folder / tiles.CHECKPOINT).exists()
+    if not place.exists() and exists:
         raise refuse("ledger.seen_missing", where=folder, seen=place)
+    begun = Begun(key, state, name)
+    noted = begun.read()
+    if noted is not None and not exists:
+        raise refuse("ledger.missing", where=folder)
     seen = Seen(place, verifier, wait_seconds)
     try:
         _make_if_new(folder, place, seen, key, verifier.name)
-        known = [seen.newest] if seen.newest else []
+        known = [each for each in (seen.newest, noted) if each]
         verified = verify(LogFolder(folder), verifier, known)
+        begun.write(verified.newest_signed)
         return LogWriter(LogFolder(folder), key, seen, verified, publish_seconds)
     except BaseException:
         seen.close()

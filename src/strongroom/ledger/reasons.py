@@ -74,6 +74,11 @@ _ROWS: Final = (
         "Restore it from a copy; state/log.seen says how many records it must have.",
     ),
     Reason(
+        "ledger.begun_damaged",
+        "The note that the log was begun, {where}, is damaged.",
+        "Restore that file from a copy; remove it only if you know why it is so.",
+    ),
+    Reason(
         "ledger.seen_missing",
         "The log {where} exists, but what was last seen of it, {seen}, does not.",
         "Restore that file from a backup; without it a cut-off end cannot be noticed.",

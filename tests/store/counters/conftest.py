@@ -21,6 +21,9 @@ from strongroom.store.counters.memory import MemoryCounters
 from strongroom.store.counters.redis import RedisCounters
 
 REDIS = os.environ.get("STRONGROOM_TEST_REDIS", "redis://127.0.0.1:6379/9")
+PROGRAM = os.environ.get("STRONGROOM_TEST_REDIS_SERVER", "redis-server")
+"""The server that tests start for themselves; a path to Valkey's does as well."""
+
 _T = TypeVar("_T")
 
 
@@ -115,14 +118,14 @@ class Server:
     def start(self, *, forget: bool = False) -> None:
         if forget:
             shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
-        words = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
+        words = [PROGRAM, "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
         words += ["--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)]
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         for _ in range(100):
             if redis_answers(self.url):
                 return
             time.sleep(0.05)
-        raise RuntimeError("redis-server does not answer")
+        raise RuntimeError(f"{PROGRAM} does not answer")
 
     def kill(self) -> None:
         if self.process is not None:
@@ -133,8 +136,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"{PROGRAM} is not installed")
     made = Server(tmp_path)
     made.start()
     yield made
