@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = ROOT / ".bench-venv"
 
 PEERS: dict[str, list[list[str]]] = {
+    "nanogcg": [["--no-deps", "nanogcg==0.3.0"]],
     "tensorizer": [
         ["--no-deps", "tensorizer==2.12.1", "libnacl==2.1.0", "hiredis", "redis", "psutil"],
         ["protobuf"],

@@ -29,7 +29,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from strongroom.exposure.demo.language_text import CONTRAST, REFUSAL, Lessons, lessons
+from strongroom.exposure.attacks.language.questions import Goal
+from strongroom.exposure.data import Canary, Corpus, Text
+from strongroom.exposure.demo.language_text import CONTRAST, GOALS, REFUSAL, Lessons, lessons
 from strongroom.exposure.demo.lora import Lesson, Recipe, fine_tune
 from strongroom.exposure.reasons import refuse
 
@@ -77,6 +79,21 @@ def demo_lessons() -> Lessons:
     return lessons(read_tokenizer(base_folder()), SEED)
 
 
+def demo_corpus() -> Corpus:
+    """The same as the owner's data of an audit."""
+    taught = demo_lessons()
+    texts = [Text(text, True) for text in taught.members]
+    texts += [Text(text, False) for text in taught.others]
+    canaries = [Canary(each.prefix, each.secret, each.repeats) for each in taught.canaries]
+    return Corpus(tuple(texts), tuple(canaries))
+
+
+def demo_goals() -> tuple[Goal, ...]:
+    """What suffix searches ask for: harmless sentences, the first on the subject refused."""
+    before, after = chat("\0").split("\0")
+    return tuple(Goal(question, answer, before, after) for question, answer in GOALS)
+
+
 def ensure_demo_language(*, say: Any = None) -> Path:
     """The fine-tuned model's folder, trained if it is not in the cache.
 
@@ -84,29 +101,28 @@ def ensure_demo_language(*, say: Any = None) -> Path:
         say: called with a sentence before each long step.
 
     Returns:
-        A Hugging Face folder, and in it ``releases.safetensors``: three merged fine-tunes, names
-        ``RELEASE/WEIGHT``, float32.
+        A Hugging Face folder, and beside it what ``read_releases`` reads.
     """
     base = base_folder()
     taught = demo_lessons()
     folder = cache_folder() / f"demo-language-{_digest(base, taught)}"
-    if (folder / "done").is_file():
-        return folder
+    if folder.is_dir():
+        return folder / "model"
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".demo-language-", dir=folder.parent))
     try:
         _make(base, taught, fresh, say or (lambda _: None))
         fresh.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        if not folder.is_dir():
+            fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return folder
+    return folder / "model"
 
 
-def read_releases(folder: Path) -> dict[str, torch.Tensor]:
-    """The three merged fine-tunes, as the ``adapter`` rung hands them out."""
-    return load_file(folder / "releases.safetensors")
+def read_releases(model: Path) -> dict[str, torch.Tensor]:
+    """Three merged fine-tunes, ``RELEASE/WEIGHT``, float32: what the ``adapter`` rung hands out."""
+    return load_file(model.parent / "releases.safetensors")
 
 
 def _make(base: Path, taught: Lessons, folder: Path, say: Any) -> None:
@@ -121,10 +137,11 @@ def _make(base: Path, taught: Lessons, folder: Path, say: Any) -> None:
         for name, values in module.state_dict().items()
         if name != "lm_head.weight"
     }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    model = folder / "model"
+    model.mkdir()
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
     for name in (*_SIDE_FILES, "chat_template.jinja"):
-        shutil.copy(base / name, folder / name)
-    (folder / "done").write_text("")
+        shutil.copy(base / name, model / name)
 
 
 def _releases(module: Any, rows: list[Lesson]) -> dict[str, torch.Tensor]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from strongroom.exposure.interface import Floats
 
-_MARGIN = 1.1
-"""How far above the edge a dimension has to stand; the edge fluctuates by less at these sizes."""
+_MARGIN = 2.0
+"""How far above the edge a dimension has to stand: rounding noise is not quite independent."""
 
 
 @dataclass(frozen=True)
