@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from strongroom.cli import checks
 from strongroom.keeper import lockdown
 from strongroom.keeper.lockdown.probe import ProbeResult
+from strongroom.ledger.log_key import LogKey
+from strongroom.ledger.opening import open_log
 from tests.cli.conftest import Made, Runs
 
 
@@ -53,6 +58,33 @@ def test_an_exposed_home_fails_and_no_home_warns(
     said = strongroom("--home", tmp_path / "none", "doctor", "--json")
     assert said.code == 0
     assert said.json["checks"][0]["state"] == "warn"
+
+
+def test_it_verifies_the_record_and_says_who_writes_it(
+    strongroom: Runs, made: Made, walls: dict[str, ProbeResult]
+) -> None:
+    def record() -> dict[str, dict[str, str]]:
+        said = strongroom("--home", made.home, "doctor", "--json").json["checks"]
+        return {check["name"]: check for check in said if check["name"].startswith("record")}
+
+    strongroom("--home", made.home, "tenant", "create", "acme")
+    found = record()
+    assert {check["state"] for check in found.values()} == {"ok"}
+    assert re.match(
+        r"verifies; 2 records, the last of 20\d\d-.* UTC; nobody",
+        found["record, operator"]["found"],
+    )
+    key = LogKey.load(made.home / "keys/log.key")
+    with open_log(made.home / "state", "gateway", key):
+        assert f"written by process {os.getpid()}" in record()["record, gateway"]["found"]
+    tile = next(path for path in (made.home / "state/log/operator").rglob("*") if path.is_file())
+    tile.write_bytes(b"")
+    assert record()["record, operator"]["state"] == "fail"
+    shutil.rmtree(made.home / "state/log")
+    shutil.rmtree(made.home / "state/log.seen")
+    gone = record()["record, operator"]
+    assert gone["state"] == "fail"
+    assert gone["action"]
 
 
 HEAD = "Filename Type Size Used Priority\n"

@@ -274,3 +274,24 @@ def test_files_of_keys_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationRefused):
         read_jwks(tmp_path / "absent")
     assert isinstance(ED, ed25519.Ed25519PrivateKey)
+
+
+def test_a_key_that_is_taken_out_of_the_file_ends_and_one_that_is_put_in_begins(
+    door: JwtAuthenticator, trust: JwtTrust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strongroom.gateway.jwt_identity.LOOK_SECONDS", 0.0)
+    door._look_again = 0.0
+    path = Path(trust.jwks)
+    old, new = signed(), jwt.encode(claims(), OTHER_ED, "EdDSA", headers={"kid": "new"})
+    assert door.authenticate(old)
+    assert refused(door, new)
+    write_jwks(path, jwk(OTHER_ED, "new"))
+    assert refused(door, old)  # also from what was remembered
+    assert door.authenticate(new)
+    path.write_text("{")  # in the middle of being written, or wrong: nobody
+    assert refused(door, new)
+    path.unlink()
+    assert refused(door, new)
+    write_jwks(path, jwk(ED, "ed"), jwk(OTHER_ED, "new"))
+    assert door.authenticate(old)
+    assert door.authenticate(new)

@@ -36,6 +36,8 @@ class Check:
 
 def all_checks(home_path: Path) -> Iterator[Check]:
     """Every check, as it is done."""
+    from strongroom.cli.checks_record import check_record
+
     home = None
     try:
         home = open_home(home_path)
@@ -53,6 +55,7 @@ def all_checks(home_path: Path) -> Iterator[Check]:
     yield check_huge_pages(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
     if home is not None:
         yield check_storage(home.path, Path("/proc/self/mountinfo"))
+        yield from check_record(home, Path("/proc/locks"))
         yield from check_egress(home)
 
 

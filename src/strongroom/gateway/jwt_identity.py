@@ -17,6 +17,7 @@ Whoever fails gets the one answer that a wrong API key gets. Nothing is fetched 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from pathlib import Path
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 
 MAX_TOKEN_BYTES: Final = 8192
 LEEWAY_SECONDS: Final = 5
+LOOK_SECONDS: Final = 0.5
+"""How often the file of keys is looked at, at most."""
 
+_log: Final = logging.getLogger("strongroom.gateway")
 _MAX_FILE_BYTES: Final = 2**20
 _LEAST_RSA_BITS: Final = 2048
 _CACHED: Final = 10_000
@@ -90,7 +94,10 @@ class JwtAuthenticator:
         self._jwt = jwt
         self._store = store
         self._trust = trust
-        self._keys = read_jwks(Path(trust.jwks))
+        self._file = Path(trust.jwks)
+        self._stamp = _stamp(self._file)
+        self._keys = read_jwks(self._file)
+        self._look_again = time.monotonic() + LOOK_SECONDS
         self._cache: dict[bytes, tuple[float, float, Caller]] = {}
 
     def authenticate(self, token: str) -> Caller:
@@ -102,6 +109,7 @@ class JwtAuthenticator:
         """
         if len(token) > MAX_TOKEN_BYTES or not _FORM.fullmatch(token):  # (1)
             raise invalid_key()
+        self._renew()
         name = hashlib.sha256(token.encode()).digest()
         trusted_until, expires, caller = self._cache.get(name, (0.0, 0.0, None))
         if caller is not None and time.monotonic() < trusted_until and time.time() < expires:
@@ -112,6 +120,23 @@ class JwtAuthenticator:
             self._cache.clear()
         self._cache[name] = (time.monotonic() + CACHE_SECONDS, float(claims["exp"]), caller)
         return caller
+
+    def _renew(self) -> None:
+        """Read the file again if it is another. While it cannot be used, no token is accepted: it
+        may be the one from which a key was taken out."""
+        now = time.monotonic()
+        if now < self._look_again:
+            return
+        self._look_again = now + LOOK_SECONDS
+        stamp = _stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._keys, self._stamp = {}, stamp
+        self._cache.clear()
+        try:
+            self._keys = read_jwks(self._file)
+        except ConfigurationRefused as error:
+            _log.error("tokens.file_unusable", extra={"code": error.code})
 
     def _verified(self, token: str) -> dict[str, Any]:
         try:
@@ -155,6 +180,15 @@ class JwtAuthenticator:
         who = hashlib.sha256(f"{self._trust.issuer}\0{subject}".encode()).hexdigest()
         scopes = ALL_SCOPES & frozenset(scope.split())
         return caller_of(f"jwt:{who[:32]}", organisation, scopes, self._trust.limits)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What tells one content of a file from another, without reading it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def read_jwks(path: Path) -> dict[str, PyJWK]:

@@ -28,6 +28,13 @@ class Begun:
         self._top = key.path.parent
         self._verifier = key.verifier(name)
 
+    @staticmethod
+    def names(key: LogKey, state: Path) -> list[str]:
+        """Names of the logs that were begun in ``state``."""
+        first = os.path.relpath(state, key.path.parent).replace(os.sep, "%") + "%"
+        found = key.path.with_suffix(".begun").glob(f"{first}*")
+        return sorted(path.name.removeprefix(first) for path in found)
+
     def read(self) -> Checkpoint | None:
         """What it says; None where no log was begun.
 
