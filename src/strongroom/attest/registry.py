@@ -18,7 +18,7 @@ from typing import Protocol, cast
 import msgspec
 
 from strongroom.attest.bundle import REASONS, Bundle
-from strongroom.attest.interface import Facts, refusal
+from strongroom.attest.interface import Facts, Reason, refusal
 from strongroom.errors import ConfigurationRefused
 
 KINDS: dict[str, str] = {
@@ -30,6 +30,16 @@ KINDS: dict[str, str] = {
     "tpm": "strongroom.attest.tpm.bundled",
 }
 """Kind of evidence to the module of its verifier."""
+
+TABLES = (
+    "strongroom.attest.bundle",
+    "strongroom.attest.dcap.reasons",
+    "strongroom.attest.nitro.reasons",
+    "strongroom.attest.nvidia.reasons",
+    "strongroom.attest.snp.reasons",
+    "strongroom.attest.tpm.reasons",
+)
+"""The modules whose ``REASONS`` say why evidence is refused."""
 
 
 class Verifier(Protocol):
@@ -50,6 +60,12 @@ def verifier(kind: str) -> Verifier:
     if kind not in KINDS:
         raise refusal(REASONS, "attest.bundle_kind")
     return cast(Verifier, importlib.import_module(KINDS[kind]))
+
+
+def reasons() -> dict[str, Reason]:
+    """Why any verifier refuses evidence, by code."""
+    tables = (importlib.import_module(name).REASONS for name in TABLES)
+    return {code: reason for rows in tables for code, reason in rows.items()}
 
 
 def verify_bundle(

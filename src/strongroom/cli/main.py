@@ -53,6 +53,7 @@ class Verbs(click.Group):
         "operator",
         "console",
         "log",
+        "attest",
         "audit",
         "report",
         "doctor",
