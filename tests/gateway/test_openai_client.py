@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.request
 
 import openai
 import pytest
@@ -174,3 +175,19 @@ def test_the_keepers_refusals_become_statuses(
         door.client().chat.completions.create(model=MODEL, messages=ASK, stream=stream)
     assert caught.value.code == code
     assert "Do otherwise." in caught.value.message
+
+
+def test_requests_that_ask_the_model_for_nothing_are_counted_too(door: Door) -> None:
+    def counted(line: str) -> float:
+        text = urllib.request.urlopen(f"{door.operators}/metrics").read().decode()
+        found = [row for row in text.splitlines() if row.startswith(line)]
+        return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+    served = 'strongroom_requests_finished_total{reason="served"}'
+    started = 'strongroom_requests_started_total{route="other"}'
+    before = counted(served), counted(started)
+    door.client().models.list()
+    urllib.request.urlopen(f"{door.url}/healthz").read()
+    with pytest.raises(openai.AuthenticationError):
+        door.client("sr_wrong").models.list()
+    assert (counted(served), counted(started)) == (before[0] + 2, before[1] + 3)

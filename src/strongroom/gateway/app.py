@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -64,7 +65,11 @@ class Gateway:
             return
         request = Request(scope, receive, send)
         try:
-            await self._handler(request)(request)
+            handler = self._handler(request)
+            if request.method == "POST":
+                await handler(request)
+            else:
+                await self._tell(handler, request)
         except ClientGone:
             return
         except Refusal as refusal:
@@ -76,6 +81,14 @@ class Gateway:
             # Its text could quote what a caller sent, so only its kind is logged.
             _log.error("request failed: %s", type(error).__name__)
             await self._refuse(request, _internal())
+
+    async def _tell(self, handler: Handler, request: Request) -> None:
+        """What asks the model for nothing has no passage that would count it."""
+        began = time.perf_counter()
+        await handler(request)
+        watched = self._desk.observer.request("other")
+        watched.began = began
+        watched.finished("served", 0, 0)
 
     async def _refuse(self, request: Request, refusal: Refusal) -> None:
         if not request.accounted:
