@@ -250,3 +250,8 @@ def test_the_script_writes_what_is_committed() -> None:
         assert (nitro.FOLDER / name).read_bytes() == content
     good = (nitro.FOLDER / "document.bin").read_bytes()
     assert replace(check(good), checks=()) == replace(check(document()), checks=())
+
+
+def test_the_record_names_every_numbered_check() -> None:
+    numbers = {made.number for made in check(document()).checks}
+    assert numbers == {f"N{i}" for i in range(1, 22)}
