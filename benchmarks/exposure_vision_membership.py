@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,24 +17,10 @@ from torch import Tensor
 
 from strongroom.exposure.attacks.vision import likelihood
 from strongroom.exposure.attacks.vision.gradient_membership import features, learned
-from strongroom.exposure.attacks.vision.recipe import Recipe
 from strongroom.exposure.attacks.vision.references import References, cached_references
 from strongroom.exposure.demo.classifier import PLANS, cache_folder
 from strongroom.exposure.measurement.auc import auc
 from strongroom.exposure.measurement.low_fpr import tpr_at
-
-_RELU = {"type": "relu"}
-
-
-def _perceptron(recipe: Recipe, rows: int) -> Recipe:
-    """For images: one hidden layer, which a stack can train; for digits, the demo's own."""
-    if recipe.dense:
-        return recipe
-    width = int(np.prod(recipe.input_shape))
-    layers = tuple({"type": "linear", "name": n, "features": f} for n, f in (("a", 128), ("b", 10)))
-    return replace(
-        recipe, layers=(layers[0], _RELU, layers[1]), input_shape=(width,), epochs=20, rate=3e-3
-    )
 
 
 def main() -> int:
@@ -49,9 +34,9 @@ def main() -> int:
     plan = PLANS[options.model]
     data = plan.load()
     rows = min(options.rows, len(data.train_labels))
-    inputs = torch.from_numpy(data.train_inputs[:rows]).flatten(1)
+    inputs = torch.from_numpy(data.train_inputs[:rows])
     labels = torch.from_numpy(data.train_labels[:rows])
-    recipe = _perceptron(plan.recipe, rows)
+    recipe = plan.recipe
     started = time.perf_counter()
     total = options.references + options.targets
     pool = cached_references(cache_folder() / "bench", recipe, inputs, labels, total, 77)
@@ -59,7 +44,7 @@ def main() -> int:
         f"membership: {options.model}, {rows} candidates, {options.references} references, "
         f"{options.targets} targets (trained in {time.perf_counter() - started:.0f} s)"
     )
-    held = torch.from_numpy(data.test_inputs).flatten(1)
+    held = torch.from_numpy(data.test_inputs)
     right = (pool.logits(held).argmax(2).numpy() == data.test_labels).mean(1)
     print(f"held-out accuracy {right.mean():.3f} ({right.min():.3f}-{right.max():.3f})")
     report(options, pool, inputs, labels)

@@ -47,7 +47,7 @@ def test_a_stack_learns_what_single_models_learn() -> None:
 
 
 def test_convolutions_and_uneven_shares_are_not_stacked() -> None:
-    conv = Recipe(({"type": "flatten"}, {"type": "linear", "name": "a", "features": 3}), (1, 2, 2))
+    conv = Recipe(({"type": "conv2d", "name": "a", "channels": 2, "kernel": 2},), (1, 2, 2))
     masks = torch.ones(2, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="perceptrons"):
         train_stack(conv, torch.zeros(4, 1, 2, 2), torch.zeros(4).long(), masks, 0)

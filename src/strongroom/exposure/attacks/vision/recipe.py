@@ -44,7 +44,7 @@ class Recipe:
     @property
     def dense(self) -> bool:
         """Whether the network is a perceptron, so that many can be trained as one stack."""
-        return {layer["type"] for layer in self.layers} <= {"linear", "relu"}
+        return {layer["type"] for layer in self.layers} <= {"flatten", "linear", "relu"}
 
 
 def build(recipe: Recipe, seed: int) -> nn.Sequential:

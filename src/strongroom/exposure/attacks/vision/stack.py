@@ -19,7 +19,7 @@ def train_stack(
     marks.
 
     Raises:
-        ValueError: the recipe is not of linear and relu layers only, or the models' shares of the
+        ValueError: the recipe is not a perceptron's, or the models' shares of the
             rows are not of one size.
     """
     if not recipe.dense:
@@ -69,6 +69,8 @@ def _fit(
 def _forward(recipe: Recipe, stacked: list[Tensor], inputs: Tensor) -> Tensor:
     values, weights = inputs, iter(stacked)
     for layer in recipe.layers:
+        if layer["type"] == "flatten":
+            continue  # rows come flat
         if layer["type"] == "relu":
             values = values.relu()
         elif layer.get("bias", True):
