@@ -16,8 +16,12 @@ import numpy as np
 
 from strongroom.exposure.interface import Floats
 
-_MARGIN = 2.0
+_MARGIN = 1.5
 """How far above the edge a dimension has to stand: rounding noise is not quite independent."""
+
+_ROUNDING = 0.01
+"""Largest noise, over the root mean square of the entries, that rounding can be: bfloat16 makes
+0.001, two decimals of a logit about as much. A spectrum that merely falls leaves far more."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def spectrum(matrix: Floats) -> Spectrum:
 
 def _above_noise(matrix: Floats) -> Spectrum:
     rows, columns = matrix.shape
+    size = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64))))
     values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
     energy = np.cumsum(values[::-1] ** 2)[::-1]
     floor = values[0] * np.finfo(np.float64).eps * max(rows, columns)
@@ -50,13 +55,16 @@ def _above_noise(matrix: Floats) -> Spectrum:
         left, right = rows - rank, columns - rank
         sigma = float(np.sqrt(energy[rank] / (left * right)))
         edge = sigma * (np.sqrt(left) + np.sqrt(right))
-        if values[rank] <= max(_MARGIN * edge, floor) and rank < 0.95 * len(values):
+        if rank >= 0.95 * len(values):
+            break
+        if values[rank] <= max(_MARGIN * edge, floor) and sigma <= _ROUNDING * size:
             return Spectrum(rank, True, sigma)
     return Spectrum(len(values), False, 0.0)
 
 
 def centred(rows: Floats) -> Floats:
-    """Each row less its mean: what a softmax's normalisation shifted is gone."""
+    """Each row less its mean, float64: what a softmax's normalisation shifted is gone."""
+    rows = rows.astype(np.float64)
     found: Floats = rows - rows.mean(axis=1, keepdims=True)
     return found
 
