@@ -22,6 +22,7 @@ from strongroom.attest.interface import Facts, Reason, refusal
 from strongroom.errors import ConfigurationRefused
 
 KINDS: dict[str, str] = {
+    "azure-snp": "strongroom.attest.azure.bundled",
     "nitro": "strongroom.attest.nitro.verify",
     "nvidia": "strongroom.attest.nvidia.bundled",
     "sgx": "strongroom.attest.sgx.verify",
@@ -32,6 +33,7 @@ KINDS: dict[str, str] = {
 """Kind of evidence to the module of its verifier."""
 
 TABLES = (
+    "strongroom.attest.azure.reasons",
     "strongroom.attest.bundle",
     "strongroom.attest.dcap.reasons",
     "strongroom.attest.nitro.reasons",
