@@ -44,10 +44,12 @@ def some(start: int, stop: int) -> Records:
     return Records(data.inputs[start:stop], data.labels[start:stop])
 
 
-def train(records: Records, seed: int, *, epochs: int = 60) -> nn.Module:
+def train(
+    records: Records, seed: int, *, epochs: int = 60, config: dict[str, object] = CONFIG
+) -> nn.Module:
     """The recipe: full-batch Adam until the training data are known by heart."""
     torch.manual_seed(seed)
-    module = fresh_module(CONFIG)
+    module = fresh_module(config)
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
     steps = torch.optim.Adam(module.parameters(), 0.01)
     for _ in range(epochs):

@@ -57,6 +57,12 @@ def test_what_was_not_measured_is_exceeded(gate, status) -> None:  # type: ignor
     assert "nothing was measured" in line
 
 
+def test_a_family_that_needs_a_higher_rung_holds_and_an_absent_one_does_not(gate) -> None:  # type: ignore[no-untyped-def]
+    assert exceeded(gate, results(cell(), LOOSE, granted="label")) == []
+    (line,) = exceeded(gate, results(cell(), granted="label"))
+    assert "cloning at label: nothing was measured" in line
+
+
 def test_a_metric_that_nobody_has_is_exceeded(gate) -> None:  # type: ignore[no-untyped-def]
     other = cell("cloning", "cloning", "label", 0.1, "none", metric="accuracy")
     (line,) = exceeded(gate, results(cell(), other))

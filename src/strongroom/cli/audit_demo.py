@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from strongroom.cli import output
 from strongroom.cli.audit_serving import run_strongroom
 from strongroom.cli.home import open_home
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.data import Split
 from strongroom.exposure.interface import Records
 
@@ -25,28 +27,65 @@ if TYPE_CHECKING:
     from strongroom.cli.auditing import Asked
 
 _CLASSIFIER_RUNGS = ("label", "rung-top1=top1", "rung-topk=topk", "rung-logits=logits")
+_LANGUAGE_RUNGS = ("text", "rung-topk=topk")
 
 
 def demo(asked: Asked, outputs: Outputs) -> None:
-    """Audit the demo classifier; see the module.
+    """Audit the demo classifier, and the demo language model where its base is there.
 
     Raises:
-        StrongroomError: as an audit of any other model.
+        StrongroomError: as an audit of any other model; ``exposure.gate_failed`` after both.
     """
     work = Path(tempfile.mkdtemp(prefix="strongroom-demo-"))
+    failed: ExposureRefused | None = None
     try:
         home = work / "home"
         run_strongroom("init", "--name", "audit demo", "--home", home)
-        sealed, split, epsilon = _classifier(work, home)
         opened = open_home(home)
-        mine = replace(asked, sealed=sealed, data=split, epsilon=epsilon, shown="demo")
-        outputs.write(opened, outputs.measured(opened, mine))
+        for suffix, prepare in (("-classifier", _classifier), ("-language", _language)):
+            mine = prepare(work, home, replace(asked, shown="demo"))
+            if mine is None:
+                continue
+            try:
+                outputs.write(opened, outputs.measured(opened, mine), suffix)
+            except ExposureRefused as error:
+                if error.code != "exposure.gate_failed":
+                    raise
+                failed = error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    if failed is not None:
+        raise failed
 
 
-def _classifier(work: Path, home: Path) -> tuple[Path, Split, float]:
-    """The sealed demo classifier, its records, and the distance allowed in evasion."""
+def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
+    """The sealed demo language model with its corpus, base and handed-out releases."""
+    from strongroom.exposure.demo import language
+
+    try:
+        base = language.base_folder()
+    except ExposureRefused as error:
+        output.note(f"The language model is left out. {error.message} {error.action}")
+        return None
+    folder = language.ensure_demo_language(say=output.note)
+    plain, sealed = work / "demo-language", work / "demo-language.sealed"
+    kept = shutil.ignore_patterns("done", "releases.safetensors")
+    shutil.copytree(folder, plain, ignore=kept)
+    rungs = [word for rung in _LANGUAGE_RUNGS for word in ("--rung", rung)]
+    run_strongroom("seal", plain, "--out", sealed, *rungs, "--home", home)
+    shutil.rmtree(plain)
+    return replace(
+        asked,
+        sealed=sealed,
+        data=language.demo_corpus(),
+        base=base,
+        adapter=language.read_releases(folder),
+        goals=language.demo_goals(),
+    )
+
+
+def _classifier(work: Path, home: Path, asked: Asked) -> Asked:
+    """The sealed demo classifier with its records and the distance allowed in evasion."""
     from strongroom.exposure.demo.classifier import demo_classifier
 
     made = demo_classifier()
@@ -61,7 +100,8 @@ def _classifier(work: Path, home: Path) -> tuple[Path, Split, float]:
     labels = np.concatenate([part.labels for part in records])
     member = np.zeros(len(labels), dtype=bool)
     member[: len(made.members)] = made.members
-    return sealed, Split(Records(inputs, labels), member), made.plan.epsilon
+    split = Split(Records(inputs, labels), member)
+    return replace(asked, sealed=sealed, data=split, epsilon=made.plan.epsilon)
 
 
 def safetensors(tensors: dict[str, Any]) -> bytes:

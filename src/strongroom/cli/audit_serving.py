@@ -48,11 +48,22 @@ class ServedDoor:
         self.keys = keys
         self.url = ""
         self.model = ""
-        self.renew()
+        self._used = False
+        self._start()
 
     def renew(self) -> None:
-        """Start anew with all budgets whole: each attacker is the first of the hour."""
-        self.stop()
+        """Start anew, if it was used, with all budgets whole: each attacker is an hour's first."""
+        if self._used:
+            self.stop()
+            self._start()
+        self._used = True
+
+    def use(self) -> None:
+        """Somebody will ask and spend."""
+        self._used = True
+
+    def _start(self) -> None:
+        self._used = False
         (self._home / "state" / "egress.state").unlink(missing_ok=True)
         said = self._stack.enter_context(_running(self._home, self._sealed, self._log))
         self.url, self.model = said["url"], said["model"]
@@ -169,7 +180,7 @@ def run_strongroom(*words: str | Path) -> str:
     )
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise refuse("exposure.server_failed", why=" ".join(last)[:300] or "no reason given")
+        raise refuse("exposure.server_failed", why=_sentence(last))
     return done.stdout
 
 
@@ -212,5 +223,15 @@ def _said(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
         said = json.loads(pending.partition(b"\n")[0])
         return {"url": said["url"], "model": said["model"]}
     except (ValueError, KeyError, TypeError):
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise refuse("exposure.server_failed", why=" ".join(last) or "it said nothing") from None
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise refuse("exposure.server_failed", why=_sentence(last)) from None
+
+
+def _sentence(lines: list[str]) -> str:
+    """What the command line's last words say, out of its JSON where they are that."""
+    last = lines[-1] if lines else "it said nothing"
+    try:
+        found = json.loads(last)
+        return f"{str(found['message']).rstrip('.')} ({found['error']})"
+    except (ValueError, KeyError, TypeError):
+        return last[:300]

@@ -20,6 +20,7 @@ from strongroom.cli.audit_opening import Opened, opened
 from strongroom.cli.audit_serving import ServedDoor, organisations, served
 from strongroom.cli.home import Home
 from strongroom.exposure import audit, registry
+from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.data import Corpus, Split, read_corpus, read_records
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.model import MODEL_TYPE, classifier_of
@@ -35,7 +36,8 @@ from strongroom.exposure.targets.served_classifier import open_served_classifier
 class Asked:
     """What the command line asks for. ``data`` is a file, or the demo's own records.
 
-    ``shown`` is what the command that runs a cell again calls the model.
+    ``shown`` is what the command that runs a cell again calls the model; ``adapter`` and ``goals``
+    are what the demo hands out and asks for.
     """
 
     sealed: Path
@@ -49,6 +51,8 @@ class Asked:
     cache: Path | None
     base: Path | None = None
     shown: str = ""
+    adapter: Mapping[str, Any] | None = None
+    goals: tuple[Goal, ...] = ()
     epsilon: float = 0.06
 
 
@@ -124,7 +128,7 @@ def subject_of(
     corpus = read_corpus(data) if isinstance(data, Path) else data
     if isinstance(corpus, Split):
         corpus = None
-    subject = language_subject(model, corpus, scale, door, asked.base, asked.seed)
+    subject = language_subject(model, corpus, scale, door, asked)
     return subject, _digest_of(data)
 
 
@@ -156,7 +160,9 @@ def _classifier(
 
 
 def _open(door: ServedDoor, key: str, labels: tuple[str, ...], rung: Rung, budget: Any) -> Any:
-    if rung is not Rung.LABEL:
+    if rung is Rung.LABEL:
+        door.use()
+    else:
         door.renew()
     return open_served_classifier(door.url, key, door.model, labels, rung, budget)
 

@@ -15,6 +15,7 @@ from strongroom.exposure.targets.served_text import open_served_text
 if TYPE_CHECKING:
     from strongroom.cli.audit_opening import Opened
     from strongroom.cli.audit_serving import ServedDoor
+    from strongroom.cli.auditing import Asked
     from strongroom.exposure.data import Corpus
     from strongroom.exposure.interface import Budget
     from strongroom.exposure.subjects.interface import Opener, Scale
@@ -28,8 +29,7 @@ def language_subject(
     corpus: Corpus | None,
     scale: Scale,
     door: ServedDoor | None,
-    base: Path | None,
-    seed: int,
+    asked: Asked,
 ) -> LanguageSubject:
     """The subject of an opened model.
 
@@ -42,12 +42,23 @@ def language_subject(
     for rung, key in (door.keys if door else {}).items():
         if door is not None and rung in {Rung.TEXT, Rung.TOP1, Rung.TOPK}:
             openers[rung] = partial(_open, door, key, rung)
-    public = None if base is None else _folder_module(base)
-    return LanguageSubject(_language_model(model), corpus, public, scale, openers, seed=seed)
+    public = None if asked.base is None else _folder_module(asked.base)
+    return LanguageSubject(
+        _language_model(model),
+        corpus,
+        public,
+        scale,
+        openers,
+        adapter=asked.adapter,
+        goals=asked.goals,
+        seed=asked.seed,
+    )
 
 
 def _open(door: ServedDoor, key: str, rung: Rung, budget: Budget) -> Any:
-    if rung is not Rung.TEXT:
+    if rung is Rung.TEXT:
+        door.use()
+    else:
         door.renew()
     return open_served_text(door.url, key, door.model, rung, budget)
 

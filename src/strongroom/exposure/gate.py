@@ -13,7 +13,8 @@
     severity = "medium"           # the worst that passes
 
 A rung's figure is the worst over the attacks that it allows. A limit for which nothing was measured
-is exceeded: what is not known is not good.
+is exceeded: what is not known is not good. Where attacks of a family were run, but all need a higher
+rung than the limit's, it holds.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def _line(limit: Limit, results: Results) -> str:
     rung = Rung(results.granted if limit.rung == "granted" else limit.rung)
     what = f"{limit.family or limit.attack} at {rung.value}"
     cells = [cell for cell in _allowed(results, rung) if _meant(limit, cell)]
+    if not cells and any(_meant(limit, cell) for cell in results.cells):
+        return ""  # attacks of this kind were run, and need a higher rung than this
     if not any(cell.status == "measured" for cell in cells):
         return f"{what}: nothing was measured, so the limit cannot be judged"
     for cell in cells:

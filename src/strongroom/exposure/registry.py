@@ -39,6 +39,10 @@ _LANGUAGE = (
     ("language.canary_exposure", "CanaryExposure"),
     ("language.discoverable", "Discoverable"),
     ("language.final_layer", "FinalLayer"),
+    ("language.output_signature", "OutputSignature"),
+    ("language.merged_adapters", "MergedAdapters"),
+    ("language.random_suffix", "RandomSuffix"),
+    ("language.suffix_search", "SuffixSearch"),
 )
 _MODULES = {"classifier": _CLASSIFIER, "causal-lm": _LANGUAGE}
 

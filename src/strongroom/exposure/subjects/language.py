@@ -8,14 +8,15 @@ the public base has it as a copy of his own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from strongroom.exposure.attacks.language.asking import PublicBase
 from strongroom.exposure.attacks.language.final_layer import FinalLayer, head_of, sampled_tokens
-from strongroom.exposure.attacks.language.questions import Continuation, Secret
+from strongroom.exposure.attacks.language.questions import Continuation, Goal, Secret
 from strongroom.exposure.data import Corpus, Text
 from strongroom.exposure.interface import Attack, Budget, Family, Knowledge, Knows
 from strongroom.exposure.judge.blind import text_features
@@ -23,6 +24,7 @@ from strongroom.exposure.judge.extraction import CanaryJudge, VerbatimJudge
 from strongroom.exposure.judge.facts import FactsJudge, Truth
 from strongroom.exposure.judge.interface import Judge
 from strongroom.exposure.judge.membership import MembershipJudge
+from strongroom.exposure.judge.output import OutputJudge
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.reasons import refuse
 from strongroom.exposure.subjects.interface import Opener, Scale, Subject
@@ -42,11 +44,13 @@ class LanguageSubject(Subject):
         base: the public base, as a transformers module, or None.
         scale: how much of everything.
         served: how the door is reached, by rung.
+        adapter: merged fine-tunes that were handed out (``RELEASE/NAME``), or None.
+        goals: what searches for prompts are to make it say; none leaves them out.
         seed: of choices.
     """
 
     kind = "causal-lm"
-    rungs = (Rung.TEXT, Rung.TOP1, Rung.TOPK, Rung.LOGITS, Rung.WEIGHTS)
+    rungs = (Rung.TEXT, Rung.TOP1, Rung.TOPK, Rung.LOGITS, Rung.ADAPTER, Rung.WEIGHTS)
 
     def __init__(
         self,
@@ -56,8 +60,12 @@ class LanguageSubject(Subject):
         scale: Scale,
         served: Mapping[Rung, Opener],
         *,
+        adapter: Mapping[str, Any] | None = None,
+        goals: Sequence[Goal] = (),
         seed: int = 0,
     ) -> None:
+        self._adapter = None if adapter is None else dict(adapter)
+        self._goals = tuple(goals)
         self.served = dict(served)
         self._model = model
         self._corpus = corpus
@@ -67,7 +75,7 @@ class LanguageSubject(Subject):
 
     def in_process(self, rung: Rung, budget: Budget) -> Any:
         """See the base."""
-        return open_language(self._model, rung, budget)
+        return open_language(self._model, rung, budget, adapter=self._adapter)
 
     def facts(self) -> dict[str, str]:
         """See the base."""
@@ -96,8 +104,10 @@ class LanguageSubject(Subject):
                 return dataclasses.replace(known, asked=[text.text for text in self._texts()])
             case Family.EXTRACTION:
                 return dataclasses.replace(known, asked=self._extracted(attack))
-            case Family.REVERSE:
+            case Family.REVERSE | Family.BASE:
                 return known
+            case Family.OUTPUT if self._goals:
+                return dataclasses.replace(known, asked=self._goals)
         raise refuse("exposure.knowledge_lacking", what=f"what {attack.name} asks about")
 
     def judge(self, attack: Attack, level: Knows, seed: int) -> Judge:
@@ -114,7 +124,50 @@ class LanguageSubject(Subject):
                 return VerbatimJudge([_halved(t)[1] for t in texts], [t.member for t in texts])
             case Family.REVERSE if isinstance(attack, FinalLayer):
                 return self._final_layer(attack, seed)
+            case Family.REVERSE if attack.name == "output-signature":
+                return FactsJudge(self._signature(), "the base")
+            case Family.BASE:
+                return FactsJudge(self._base_weights(), "the base's weights")
+            case Family.OUTPUT:
+                return self._output_judge(seed)
         raise refuse("exposure.knowledge_lacking", what=f"a judge of {attack.name}")
+
+    def _signature(self) -> dict[str, Truth]:
+        if self._base is None:
+            raise refuse("exposure.knowledge_lacking", what="the public base of the model (--base)")
+        tokens = range(0, self._model.vocabulary, 97)
+        ours, theirs = head_of(self._model.module, tokens), head_of(self._base.model(), tokens)
+        same = ours.shape == theirs.shape and bool(np.allclose(ours, theirs, atol=1e-2))
+        return {"final_layer_of_base": Truth(same, chance=0.5)}
+
+    def _base_weights(self) -> dict[str, Truth]:
+        if self._base is None or self._adapter is None:
+            raise refuse("exposure.knowledge_lacking", what="the base, to compare with")
+        names = sorted({name.partition("/")[2] for name in self._adapter})
+        module = self._base.model()
+        return {
+            name: Truth(module.get_parameter(name).detach().float().numpy(), within=1e-5)
+            for name in names
+        }
+
+    def _output_judge(self, seed: int) -> Judge:
+        chance = np.random.default_rng(seed)
+        drawn = [
+            self._model.tokenizer.decode(chance.integers(0, self._model.vocabulary, 12).tolist())
+            for _ in self._goals
+        ]
+        plain = [goal.question for goal in self._goals]
+        random = [goal.question + text for goal, text in zip(self._goals, drawn, strict=True)]
+        return OutputJudge(self._loss, plain, random, seed=seed)
+
+    def _loss(self, number: int, prompt: str) -> float:
+        """Mean loss of a goal's answer after the template with ``prompt``, nats a token."""
+        goal = self._goals[number]
+        start = self._model.ids(goal.before + prompt + goal.after)
+        answer = self._model.ids(goal.answer)
+        logits = self._model.logits([[*start, *answer]])[0, len(start) - 1 : -1]
+        chosen = logits.log_softmax(1).gather(1, torch.tensor(answer)[:, None])
+        return -float(chosen.mean())
 
     def _whole(self) -> Corpus:
         if self._corpus is None:
