@@ -44,6 +44,13 @@ NO_SIGN = sim.AK_ATTRIBUTES & ~0x00040000
 DUPLICABLE = sim.AK_ATTRIBUTES & ~0x00000010
 
 
+def loose_bit_string(der: bytes) -> bytes:
+    """A certificate whose signature claims one unused bit."""
+    outer = PARTIES["ak"].certificate.signature
+    at = der.rindex(outer) - 1
+    return der[:at] + b"\1" + der[at + 1 : -1] + bytes([der[-1] & 0xFE])
+
+
 def with_log(log: bytes, **choices: object) -> object:
     return judge(quote(pcrs=LOGGED), log=log, **choices)
 
@@ -185,6 +192,10 @@ CASES: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: with_log(edited_log(b"SecureBoot=1", b"SecureBoot=0")),
     ),
     "AK certificate unreadable": ("certificate", lambda: certified(b"x", *UPPER)),
+    "AK certificate not in DER": (
+        "certificate",
+        lambda: certified(loose_bit_string(PARTIES["ak"].der), *UPPER),
+    ),
     "no certificates": ("certificate", lambda: certified()),
     "seven certificates": ("certificate", lambda: certified(*(PARTIES["ak"].der,) * 7)),
     "unknown critical extension": (

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID
 
+from strongroom.attest import certificates
 from strongroom.attest.interface import CertificateDates, Checks
 from strongroom.attest.tpm.expectations import Credential
 from strongroom.attest.tpm.wire import SHA256, read_public
@@ -156,14 +157,14 @@ def _certified(
     purpose: x509.ObjectIdentifier,
 ) -> tuple[bytes, tuple[CertificateDates, ...]]:
     """The key that a chain to a pinned root certifies for ``purpose``, and the chain's dates."""
-    certificates = _read(chain)
-    checks.require("B.1", "attest.tpm_certificate", len(certificates) > 0)
-    root = certificates[-1].fingerprint(hashes.SHA256()).hex()
+    found = _read(chain)
+    checks.require("B.1", "attest.tpm_certificate", len(found) > 0)
+    root = found[-1].fingerprint(hashes.SHA256()).hex()
     checks.require("B.2", "attest.tpm_root", root in roots, root)
-    checks.require("B.3", "attest.tpm_chain", _is_chain(certificates))
-    leaf = certificates[0]
+    checks.require("B.3", "attest.tpm_chain", _is_chain(found))
+    leaf = found[0]
     checks.require("B.4", "attest.tpm_purpose", _is_for(leaf, purpose))
-    dates = tuple(_dates(certificate) for certificate in certificates)
+    dates = tuple(_dates(certificate) for certificate in found)
     current = all(entry.not_before <= now <= entry.not_after for entry in dates)
     checks.require("B.5", "attest.tpm_validity", current)
     public = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -175,6 +176,9 @@ def _read(chain: Sequence[bytes]) -> list[x509.Certificate]:
     if len(chain) > MAX_CHAIN or any(len(raw) > MAX_CERTIFICATE for raw in chain):
         return []
     try:
+        # The general library also takes some that are not DER; the strict reader does not.
+        for raw in chain:
+            certificates.read(raw)
         found = [x509.load_der_x509_certificate(raw) for raw in chain]
         extensions = [entry for certificate in found for entry in certificate.extensions]
         for certificate in found:
@@ -186,9 +190,9 @@ def _read(chain: Sequence[bytes]) -> list[x509.Certificate]:
     return found if understood else []
 
 
-def _is_chain(certificates: Sequence[x509.Certificate]) -> bool:
+def _is_chain(chain: Sequence[x509.Certificate]) -> bool:
     """Whether each is signed by the next, and each but the first may sign."""
-    for below, (lower, upper) in enumerate(pairwise(certificates)):
+    for below, (lower, upper) in enumerate(pairwise(chain)):
         constraints = _extension(upper, x509.BasicConstraints)
         usage = _extension(upper, x509.KeyUsage)
         if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
