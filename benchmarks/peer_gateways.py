@@ -270,6 +270,27 @@ class Envoy(Peer):
         return [str(binary), "-c", str(self.folder / "envoy.json"), *how]
 
 
+class Bare(Peer):
+    """uvicorn with an application that reads the body and sends one canned answer: the floor under
+    every gateway that uvicorn carries, ours among them. It asks nobody.
+    """
+
+    name = "bare uvicorn, no work at all"
+
+    def command(self) -> list[str]:
+        (self.folder / "bare.py").write_text(
+            "BODY = b'x' * 330\n"
+            "HEAD = [(b'content-type', b'application/json'), (b'content-length', b'330')]\n"
+            "async def app(scope, receive, send):\n"
+            "    await receive()\n"
+            "    await send({'type': 'http.response.start', 'status': 200, 'headers': HEAD})\n"
+            "    await send({'type': 'http.response.body', 'body': BODY})\n"
+        )
+        how = ["--http", "httptools", "--loop", "uvloop", "--lifespan", "off", "--no-access-log"]
+        quiet = ["--ws", "none", "--log-level", "error", "--port", str(self.port)]
+        return [sys.executable, "-m", "uvicorn", "bare:app", *how, *quiet]
+
+
 class LiteLLM(Peer):
     """LiteLLM's proxy with one worker and a master key."""
 

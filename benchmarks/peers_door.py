@@ -10,6 +10,7 @@ record of strongroom lies in DIR, on its disk, and the two entries of each reque
 1. ``requests``: a second, 64 connections, whole answers of one token.
 2. ``added``: median microseconds with one connection, less those of the mock itself in that round.
 3. ``streams``: a second, 16 connections, 64 chunks each, which the mocks send all at once.
+   Bare uvicorn, the floor, sends no stream: its figure there is that of its one answer.
 4. ``cpu``: processor microseconds of the contender for each of the requests in 1.
 
 Ratios are ours to theirs in the same round: the median of them, the least and the greatest.
@@ -33,6 +34,7 @@ from benchmarks.door import MODEL, Door
 from benchmarks.peer_gateways import (
     CHUNKS,
     LOAD_CORE,
+    Bare,
     Envoy,
     LiteLLM,
     Mock,
@@ -44,6 +46,7 @@ from benchmarks.peer_gateways import (
 OURS = "strongroom, with its record"
 MOCK = Mock.name
 LONGEST = 30
+Round = dict[str, dict[str, float]]
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0}
 
 
@@ -121,10 +124,10 @@ def _processor_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def one_round(targets: list[Target], turn: int, folder: Path, seconds: int) -> dict[str, dict]:
+def one_round(targets: list[Target], turn: int, folder: Path, seconds: int) -> Round:
     """Every contender once; rotated, so that nobody always follows the same neighbour."""
     shift, half = turn % len(targets), max(1, seconds // 2)
-    found: dict[str, dict[str, float]] = {}
+    found: Round = {}
     for target in targets[shift:] + targets[:shift]:
         load(target, folder, 8, 1, stream=False)
         full = load(target, folder, 64, seconds, stream=False)
@@ -141,7 +144,7 @@ def one_round(targets: list[Target], turn: int, folder: Path, seconds: int) -> d
     return found
 
 
-def tell(rounds: list[dict[str, dict[str, float]]], names: list[str]) -> None:
+def tell(rounds: list[Round], names: list[str]) -> None:
     """Medians with their range, and our ratios to each."""
     print(f"{len(rounds)} interleaved rounds; median (least-greatest)")
     for name in names:
@@ -167,14 +170,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--folder", default=".", help="on the disk that the record will lie on")
-    parser.add_argument("--only", nargs="*", default=["litellm", "envoy", "nginx"])
+    parser.add_argument("--only", nargs="*", default=["litellm", "envoy", "nginx", "bare"])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if not shutil.which("wrk") or Mock.lacks():
         sys.exit(
             f"cannot measure: wrk is needed (apt install wrk); {Mock.lacks() or 'nginx is here'}"
         )
-    kinds: dict[str, type[Peer]] = {"litellm": LiteLLM, "envoy": Envoy, "nginx": Nginx}
+    kinds: dict[str, type[Peer]] = {
+        "litellm": LiteLLM,
+        "envoy": Envoy,
+        "nginx": Nginx,
+        "bare": Bare,
+    }
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name).resolve()
         mock = Mock(folder / "mock", free_port())

@@ -69,7 +69,7 @@ class Exchange:
         self.ended = False
         self._client = client
         self._answers: deque[Answer | None] = deque()
-        self._arrived = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
         self._failed = False
         self._over: asyncio.Future[None] | None = None
         self.done: Done | None = None
@@ -86,8 +86,8 @@ class Exchange:
         if not self._answers:
             if self._failed:
                 raise _gone() if self._client.closed.is_set() else _slow()
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
         answer = self._answers.popleft()
         if answer is None:
             raise _gone()
@@ -155,7 +155,8 @@ class Exchange:
 
     def _put(self, answer: Answer | None) -> None:
         self._answers.append(answer)
-        self._arrived.set()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def _end(self) -> None:
         self.ended = True

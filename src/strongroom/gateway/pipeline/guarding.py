@@ -92,10 +92,12 @@ class Guard:
 
     def _look(self) -> None:
         """Step 1."""
-        for _ in range(min(_SLICE, len(self._noted))):
-            self._look_at_one()
-        if self._noted:
-            asyncio.get_running_loop().call_soon(self._look)
+        try:
+            for _ in range(min(_SLICE, len(self._noted))):
+                self._look_at_one()
+        finally:  # one that fails must not keep the others
+            if self._noted:
+                asyncio.get_running_loop().call_soon(self._look)
 
     def _look_at_one(self) -> None:
         request_id, caller, query, at = self._noted.popleft()
