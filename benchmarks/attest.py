@@ -50,7 +50,34 @@ def azure_snp() -> Run:
     return lambda: verify(evidence, now=amd.NOW, expectations=EXPECTED, roots=PINNED), None
 
 
-KINDS: dict[str, Callable[[], Run]] = {"snp": snp, "azure-snp": azure_snp}
+def nvidia() -> Run:
+    """An H100 with both manifests; cold forgets those too."""
+    from benchmarks.attest_devices import gpu
+
+    return gpu()
+
+
+def nvidia_manifests() -> Run:
+    """The same; cold forgets certificates, but not the manifests that were read."""
+    from benchmarks.attest_devices import gpu
+
+    return gpu(remember_manifests=True)
+
+
+def tpm() -> Run:
+    """A quote by a certified P-256 key, with its event log."""
+    from benchmarks.attest_devices import tpm_quote
+
+    return tpm_quote()
+
+
+KINDS: dict[str, Callable[[], Run]] = {
+    "snp": snp,
+    "azure-snp": azure_snp,
+    "nvidia": nvidia,
+    "nvidia-rims": nvidia_manifests,
+    "tpm": tpm,
+}
 
 
 def rate(once: Callable[[], object]) -> float:

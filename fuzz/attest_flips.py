@@ -1,6 +1,6 @@
 """Alter every byte of GPU and TPM evidence, certificates and manifests once; minutes.
 
-    PYTHONPATH=tests python fuzz/attest_flips.py [part of a target's name ...]
+    PYTHONPATH=. python fuzz/attest_flips.py [part of a target's name ...]
 
 Prints a line a target and exits with 1 if an alteration was accepted that means something.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
-from attest.device_flips import alter, targets
+from tests.attest.device_flips import alter, targets
 
 
 def main() -> int:

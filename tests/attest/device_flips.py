@@ -5,7 +5,7 @@ accepted, ``same`` must prove that nothing which counts changed: the same DER ce
 other white space in PEM, the same canonical XML, the same extensions in an event log (whose SHA-1
 digests, event types and free texts no SHA-256 PCR vouches for). The tests run a part; all of it::
 
-    PYTHONPATH=tests python fuzz/attest_flips.py
+    PYTHONPATH=. python fuzz/attest_flips.py
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ import msgspec
 from cryptography import x509
 from lxml import etree
 
-from attest.nvidia import world as nv
-from attest.simulated import nvidia as sim_nv
-from attest.simulated import tpm as sim_tpm
-from attest.tpm import world as tpm
 from strongroom.attest.bundle import Bundle
 from strongroom.attest.interface import Checks
 from strongroom.attest.nvidia import rim as rims
@@ -37,6 +33,10 @@ from strongroom.attest.tpm.bundled import verify_bundle
 from strongroom.attest.tpm.expectations import Expectations as TpmExpectations
 from strongroom.attest.tpm.reasons import REASONS
 from strongroom.errors import AttestationRefused
+from tests.attest.nvidia import world as nv
+from tests.attest.simulated import nvidia as sim_nv
+from tests.attest.simulated import tpm as sim_tpm
+from tests.attest.tpm import world as tpm
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "attestation"
 NOW = 1_740_000_000

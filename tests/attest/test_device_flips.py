@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attest.device_flips import alter, targets
+from tests.attest.device_flips import alter, targets
 
 TARGETS = targets()
 STEP = 61

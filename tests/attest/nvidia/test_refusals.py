@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attest.simulated import nvidia as sim
 from strongroom.attest.interface import EvidenceRefused
 from strongroom.attest.nvidia.device import DeviceEvidence
 from strongroom.attest.nvidia.reasons import REASONS
+from tests.attest.simulated import nvidia as sim
 
 from .world import (
     PARTIES,

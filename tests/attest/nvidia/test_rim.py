@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from attest.simulated import nvidia as sim
 from strongroom.attest.interface import EvidenceRefused
 from strongroom.attest.nvidia import rim as rims
 from strongroom.attest.nvidia.reasons import REASONS
+from tests.attest.simulated import nvidia as sim
 
 from .world import PARTIES, RIM_CHAIN, RIMS, ROOTS, gpu, judge, rim
 

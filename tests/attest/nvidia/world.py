@@ -8,12 +8,12 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from attest.simulated import nvidia as sim
-from attest.simulated.make_nvidia import DRIVER, NONCE, VBIOS
 from strongroom.attest.interface import Facts
 from strongroom.attest.nvidia.device import DeviceEvidence
 from strongroom.attest.nvidia.expectations import Expectations, Roots
 from strongroom.attest.nvidia.verify import Evidence, verify
+from tests.attest.simulated import nvidia as sim
+from tests.attest.simulated.make_nvidia import DRIVER, NONCE, VBIOS
 
 FIXTURES = Path(__file__).parent.parent / "simulated" / "nvidia_fixtures"
 STRICT = Expectations(nonce=NONCE.hex())

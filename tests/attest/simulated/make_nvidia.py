@@ -1,6 +1,6 @@
 """Make the committed fixtures of the simulated NVIDIA; run once, from the checkout's root::
 
-    PYTHONPATH=tests python -m attest.simulated.make_nvidia
+    python -m tests.attest.simulated.make_nvidia
 
 The keys are written beside the certificates: they protect nothing, and the tests sign bad
 evidence with them. The verifier knows this root only where a test passes it.

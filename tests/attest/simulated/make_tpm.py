@@ -1,6 +1,6 @@
 """Make the committed fixtures of the simulated TPM's manufacturer; from the checkout's root::
 
-    PYTHONPATH=tests python -m attest.simulated.make_tpm
+    python -m tests.attest.simulated.make_tpm
 
 The keys are written beside the certificates: they protect nothing, and the tests sign bad
 evidence with them.

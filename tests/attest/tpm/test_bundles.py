@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from attest.simulated import tpm as sim
 from strongroom.attest.bundle import Bundle
 from strongroom.attest.interface import Checks, EvidenceRefused
 from strongroom.attest.tpm.ak import AttestationKey
@@ -24,6 +23,7 @@ from strongroom.attest.tpm.expectations import Expectations
 from strongroom.attest.tpm.quote import Quote, verify
 from strongroom.attest.tpm.reasons import REASONS
 from strongroom.attest.tpm.wire import Signature, read_attest, read_public
+from tests.attest.simulated import tpm as sim
 
 from .world import (
     AK,

@@ -8,9 +8,9 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attest.simulated import tpm as sim
 from strongroom.attest.tpm import eventlog, wire
 from strongroom.errors import AttestationRefused
+from tests.attest.simulated import tpm as sim
 
 from .world import AREA, PARTIES, UPPER, certified, judge, quote
 

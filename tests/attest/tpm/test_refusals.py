@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from attest.simulated import tpm as sim
 from strongroom.attest.interface import Checks, EvidenceRefused
 from strongroom.attest.tpm.ak import name_of, pinned
 from strongroom.attest.tpm.reasons import REASONS
 from strongroom.attest.tpm.wire import Signature
+from tests.attest.simulated import tpm as sim
 
 from .world import (
     AK,

@@ -19,7 +19,6 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from attest.simulated import tpm as sim
 from strongroom.attest.collect.tpm import TpmCollector
 from strongroom.attest.interface import EvidenceRefused
 from strongroom.attest.tpm.ak import name_of
@@ -27,6 +26,7 @@ from strongroom.attest.tpm.bundled import verify_bundle
 from strongroom.attest.tpm.credential import make
 from strongroom.attest.tpm.expectations import Credential, Expectations
 from strongroom.errors import EnvironmentLacks
+from tests.attest.simulated import tpm as sim
 
 from .world import PARTIES, ROOTS, UPPER
 

@@ -9,7 +9,6 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from attest.simulated import tpm as sim
 from strongroom.attest.interface import Checks, Facts
 from strongroom.attest.tpm.ak import (
     AttestationKey,
@@ -22,6 +21,7 @@ from strongroom.attest.tpm.expectations import Credential, Expectations
 from strongroom.attest.tpm.quote import Quote, verify
 from strongroom.attest.tpm.reasons import REASONS
 from strongroom.attest.tpm.wire import Signature
+from tests.attest.simulated import tpm as sim
 
 FIXTURES = Path(__file__).parent.parent / "simulated" / "tpm_fixtures"
 STRICT = Expectations(nonce=sim.NONCE.hex())
