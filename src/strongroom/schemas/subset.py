@@ -290,7 +290,7 @@ def _number(found: dict[str, Any], where: str, *, whole: bool) -> Number:
 def _bounds(
     found: dict[str, Any], low: str, high: str, largest: int, where: str
 ) -> tuple[int, int]:
-    least, most = found.get(low, 0), found.get(high)
+    least, most = found.get(low, 0), found.get(high, -1)
     for bound in (least, most):
         if not isinstance(bound, int) or isinstance(bound, bool) or not 0 <= bound <= largest:
             raise unsupported(where, f"{high} (needed) and {low} are not within 0 to {largest}")
