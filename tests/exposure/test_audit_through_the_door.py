@@ -102,9 +102,7 @@ def test_a_gate_fails_when_the_policy_is_loosened(strongroom, owner: Path) -> No
 def test_the_same_gate_holds_under_the_default_policy(strongroom, owner: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
     out = owner / "label.json"
     words = ("--attacks", "membership-loss,hidden-size", "--rungs", "label,logits")
-    said = audit(
-        strongroom, owner, "label", *words, "--gate", owner / "gate.toml", "--json", out
-    )
+    said = audit(strongroom, owner, "label", *words, "--gate", owner / "gate.toml", "--json", out)
     assert said.code == 0, said.err
     assert "The gate's 1 limits hold." in said.out
     found = {(cell.attack, cell.rung): cell for cell in read(out).cells}

@@ -13,8 +13,8 @@
     severity = "medium"           # the worst that passes
 
 A rung's figure is the worst over the attacks that it allows. A limit for which nothing was measured
-is exceeded: what is not known is not good. Where attacks of a family were run, but all need a higher
-rung than the limit's, it holds.
+is exceeded: what is not known is not good. Where attacks of a family were run, but all need a
+higher rung than the limit's, it holds.
 """
 
 from __future__ import annotations
