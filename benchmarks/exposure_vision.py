@@ -83,14 +83,16 @@ def inside(options: argparse.Namespace) -> int:
     import torch
 
     from demo.classifiers import RECIPES
-    from strongroom.exposure.attacks.vision.recipe import Recipe, train
+    from strongroom.exposure.attacks.vision.recipe import Recipe
+    from strongroom.exposure.attacks.vision.references import cached_model
+    from strongroom.exposure.demo.classifier import cache_folder
 
     torch.set_num_threads(1)
     data, layers = RECIPES[options.model].load(), RECIPES[options.model].layers
     largest = data.largest
     inputs, labels = (torch.from_numpy(p[:6000]) for p in (data.train_inputs, data.train_labels))
     recipe = Recipe(layers, tuple(inputs.shape[1:]), largest / 2, largest / 2, epochs=4)
-    module = train(recipe, inputs, labels, 0)
+    module = cached_model(cache_folder() / "bench", recipe, inputs, labels, 0)
 
     class UnitRange(torch.nn.Module):
         """Takes inputs in [0, 1], as every peer can."""
@@ -105,6 +107,8 @@ def inside(options: argparse.Namespace) -> int:
     if options.which == "square" and len(shape) == 1:
         sys.exit("Square is compared on images: --model fashion")
     runs = contenders(options.which, network, eps, len(data.labels), shape)
+    if options.only:
+        runs = {n: r for n, r in runs.items() if n.startswith(("strongroom", *options.only))}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     robust: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(options.rounds):
@@ -157,6 +161,7 @@ def main() -> int:
     parser.add_argument("--model", choices=sorted(EPSILON), default="fashion")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="beginnings of contenders' names")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

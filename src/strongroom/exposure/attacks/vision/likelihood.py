@@ -39,7 +39,8 @@ def lira_offline(target: Tensor, references: Tensor, members: Tensor) -> Tensor:
     """How far above the models that never saw it: the one-sided test, as log-odds of its size."""
     outside, spread = _normal(references, ~members)
     away = (target - outside) / spread
-    return torch.special.log_ndtr(away) - torch.special.log_ndtr(-away)
+    odds: Tensor = torch.special.log_ndtr(away) - torch.special.log_ndtr(-away)
+    return odds
 
 
 def rmia(
