@@ -1,7 +1,7 @@
 """Attacks on language models beside their peers: ``python benchmarks/exposure_language.py WHAT``.
 
-``base``: base recovery from merged adapters against Spectral DeTuning run to the same error.
-``layer``: hidden size and final layer of SmolLM2. ``canaries``: looks a canary, exposure by copies.
+``base``: base recovery from merged adapters against Spectral DeTuning run to the same error;
+``releases``: the same on real fine-tunes. ``layer``: hidden size and final layer of SmolLM2. ``canaries``: looks a canary, exposure by copies.
 ``suffix``: our suffix search against nanogcg and against random search on log-probabilities.
 
 Each is one thread (set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1), interleaved rounds,
@@ -60,7 +60,10 @@ def error(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def base(rounds: int) -> None:
-    """576 x 576, three merges, rank 16, float32, one drawn set a round; then the real releases."""
+    """576 x 576, three merges, rank 16, float32, one drawn set a round.
+
+    Spectral DeTuning takes 100 steps: about as few as bring it below 1e-6.
+    """
     ours, theirs, ratios, errors, others = [], [], [], [], []
     for number in range(rounds):
         by = np.random.default_rng(number)
@@ -75,7 +78,7 @@ def base(rounds: int) -> None:
         found = recover(merges)
         mine = time.process_time() - began
         began = time.process_time()
-        check = detune(merges, 16, steps=40)
+        check = detune(merges, 16, steps=100)
         other = time.process_time() - began
         ours.append(mine)
         theirs.append(other)
@@ -85,10 +88,10 @@ def base(rounds: int) -> None:
     print("closed form, core-seconds", told(ours), "relative error", told(errors))
     print("Spectral DeTuning, core-seconds", told(theirs), "relative error", told(others))
     print("times as fast, per round", told(ratios))
-    _releases()
 
 
-def _releases() -> None:
+def releases(rounds: int) -> None:
+    """The demonstration's three real fine-tunes, once."""
     from strongroom.exposure.attacks.language.merged_adapters import by_weight
     from strongroom.exposure.demo.language import base_folder
 
@@ -230,7 +233,7 @@ def _nanogcg(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["base", "layer", "canaries", "suffix"])
+    parser.add_argument("what", choices=["base", "releases", "layer", "canaries", "suffix"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=15.0, help="core-seconds a suffix search")
     parser.add_argument("--width", type=int, default=32, help="nanogcg's search width")
@@ -239,7 +242,8 @@ def main() -> None:
     if asked.what == "suffix":
         suffix(asked.rounds, asked.seconds, asked.width)
     else:
-        {"base": base, "layer": layer, "canaries": canaries}[asked.what](asked.rounds)
+        parts = {"base": base, "releases": releases, "layer": layer, "canaries": canaries}
+        parts[asked.what](asked.rounds)
 
 
 if __name__ == "__main__":
