@@ -1,8 +1,9 @@
 """Attacks on language models beside their peers: ``python benchmarks/exposure_language.py WHAT``.
 
-``base``: base recovery from merged adapters against Spectral DeTuning run to the same error;
-``releases``: the same on real fine-tunes. ``layer``: hidden size and final layer of SmolLM2. ``canaries``: looks a canary, exposure by copies.
-``suffix``: our suffix search against nanogcg and against random search on log-probabilities.
+``base``: base recovery from merged adapters against Spectral DeTuning; ``releases``: the same on
+real fine-tunes. ``layer``: hidden size and final layer of SmolLM2. ``canaries``: looks a canary,
+exposure by copies. ``suffix``: our suffix search against nanogcg and against random search on
+log-probabilities.
 
 Each is one thread (set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1), interleaved rounds,
 core-seconds; medians and ranges, ratios round by round.
