@@ -167,7 +167,7 @@ def bundle(
         evidence=evidence,
         certificates=chain,
         crls=lists,
-        collateral=collateral,
+        collateral=_parts(kind, collateral),
         nested=tuple(decode(path.read_bytes()) for path in nested),
     )
     raw = encode(made) + b"\n"
@@ -178,6 +178,15 @@ def bundle(
         output.print_json(answer)
         return
     output.print_facts(answer)
+
+
+def _parts(kind: str, collateral: dict[str, bytes]) -> dict[str, bytes]:
+    """The collateral by its parts; Intel's may be given whole, as ``pcs``: a PCS client's JSON."""
+    from strongroom.attest.dcap.collateral import from_json
+
+    if kind in {"tdx", "sgx"} and set(collateral) == {"pcs"}:
+        return from_json(collateral["pcs"])
+    return collateral
 
 
 def _fetched(

@@ -203,6 +203,7 @@ def test_the_good_document_is_accepted(definite: bool) -> None:
     assert facts.measurements["pcr8"] == values[8].hex()
     assert facts.claims["nonce"] == nitro.NONCE.hex()
     assert len(facts.certificates) == 5
+    assert facts.claims["not_compared"] == ()
 
 
 @pytest.mark.parametrize("seconds", [-MAX_AGE, 0, MAX_AGE])

@@ -67,18 +67,21 @@ case("cut off", "attest.dcap_framing", lambda: intel.tdx()[:-1])
 case("longer than any quote", "attest.dcap_framing", lambda: intel.tdx(padding=bytes(65_536)))
 
 
-def _gap() -> bytes:
-    """One byte more in the outer certification data than the inner lengths account for."""
+AUTH = 48 + 584
+OUTER = AUTH + 4 + 128 + 2
+
+
+def _longer(*lengths: int) -> bytes:
+    """A quote in which the lengths at these places say one byte more than there is."""
     quote = bytearray(intel.tdx())
-    auth, outer = 48 + 584, 48 + 584 + 4 + 128 + 2
-    for at in (auth, outer):
-        quote[at : at + 4] = (int.from_bytes(quote[at : at + 4], "little") + 1).to_bytes(
-            4, "little"
-        )
+    for at in lengths:
+        size = int.from_bytes(quote[at : at + 4], "little") + 1
+        quote[at : at + 4] = size.to_bytes(4, "little")
     return bytes(quote) + b"\0"
 
 
-case("a gap inside the certification data", "attest.dcap_framing", _gap)
+case("a gap in the certification data", "attest.dcap_framing", lambda: _longer(AUTH, OUTER))
+case("a gap behind the certification data", "attest.dcap_framing", lambda: _longer(AUTH))
 
 # the trust domain
 body("debug", "attest.tdx_debug", attributes=SEPT_VE_DISABLE | 1)
@@ -453,6 +456,9 @@ def test_the_good_quote_is_accepted(version: int) -> None:
     assert facts.assurance == "HARDWARE"
     assert not facts.debug
     assert len(facts.certificates) == 5
+    assert facts.claims["not_compared"] == ()
+    left = check_td(intel.tdx(), td(report_data="", any_report_data=True)).claims["not_compared"]
+    assert {"report_data", "mrtd", "rtmr3"} <= set(left)  # type: ignore[arg-type]
 
 
 def test_what_an_owner_may_allow_is_allowed() -> None:

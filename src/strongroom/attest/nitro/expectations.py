@@ -28,3 +28,9 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pcr1: frozenset[str] | None = None
     pcr2: frozenset[str] | None = None
     pcr8: frozenset[str] | None = None
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """The values that are left to a later policy."""
+        left = tuple(name for name in self.__struct_fields__ if getattr(self, name) is None)
+        return ("nonce", *left) if self.any_nonce else left

@@ -29,6 +29,7 @@ that the parent instance cannot set.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -76,7 +77,8 @@ def verify(document: bytes, *, now: int, expectations: Expectations, root: str =
     checks.require("N18", "attest.nitro_stale", age <= MAX_AGE * 1000, f"{age} ms old")
     checks.require("N18", "attest.nitro_future", age >= -MAX_AGE * 1000, f"{age} ms old")
     _expected(found, expectations, checks)
-    return _facts(found, chain, checks)
+    facts = _facts(found, chain, checks)
+    return replace(facts, claims={**facts.claims, "not_compared": expectations.not_compared})
 
 
 def verify_bundle(bundle: Bundle, *, now: int, expectations: msgspec.Struct) -> Facts:

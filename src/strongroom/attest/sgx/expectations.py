@@ -31,3 +31,9 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     products: frozenset[int] | None = None
     minimum_isv_svn: int = 0
     xfrm: frozenset[int] | None = None
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """The values that are left to a later policy."""
+        left = tuple(name for name in self.__struct_fields__ if getattr(self, name) is None)
+        return ("report_data", *left) if self.any_report_data else left

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -97,7 +97,8 @@ def verify(
         signatures=signatures,
     )
     _expected(report, expectations, checks)
-    return _facts(framed.version, report, judged, checks)
+    facts = _facts(framed.version, report, judged, checks)
+    return replace(facts, claims={**facts.claims, "not_compared": expectations.not_compared})
 
 
 def verify_bundle(bundle: Bundle, *, now: int, expectations: msgspec.Struct) -> Facts:

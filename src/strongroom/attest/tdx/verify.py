@@ -33,6 +33,7 @@ which measurements it trusts; and take the time from a clock that the workload c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -104,7 +105,8 @@ def verify(
     )
     _expected(report, expectations, checks)
     events = _events(report, expectations, event_log, checks)
-    return _facts(framed.version, report, judged, events, checks)
+    facts = _facts(framed.version, report, judged, events, checks)
+    return replace(facts, claims={**facts.claims, "not_compared": expectations.not_compared})
 
 
 def verify_bundle(bundle: Bundle, *, now: int, expectations: msgspec.Struct) -> Facts:
