@@ -148,6 +148,22 @@ ATTACKS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "authority",
         lambda: rim(signer=deep_signer()[0], chain=deep_signer()[1]),
     ),
+    "signer under another issuer's name": (
+        "chain_names",
+        lambda: signed_by(issuer_name=RIM_CHAIN[1].certificate.subject),
+    ),
+    "signer an authority": (
+        "signer",
+        lambda: signed_by(authority=True, usages=("digital_signature",)),
+    ),
+    "signer with an unknown critical extension": (
+        "critical",
+        lambda: signed_by(critical=(("1.2.3.4", b"\5\0"),)),
+    ),
+    "signer certified by a stranger": (
+        "chain_signature",
+        lambda: signed_by(issuer=sim.Party(PARTIES["gpu0_leaf"].key, RIM_CHAIN[0].certificate)),
+    ),
     "certificate in loose base64": (
         "certificate",
         lambda: replaced(b"Certificate>MII", b"Certificate>MI-"),
@@ -179,6 +195,12 @@ ATTACKS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "17 alternatives": ("rim_values", lambda: rim(active={3: (bytes(48),) * 17})),
     "nothing active": ("rim_empty", lambda: rim(active={})),
 }
+
+
+def signed_by(**changes: object) -> bytes:
+    """A manifest by a signer whose certificate is issued anew, with a defect."""
+    defaults = {"issuer": RIM_CHAIN[0], "authority": False}
+    return rim(signer=sim.issue("Simulated RIM L4 Signer", **{**defaults, **changes}))
 
 
 def deep_signer() -> tuple[sim.Party, tuple[sim.Party, ...]]:

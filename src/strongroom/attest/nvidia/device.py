@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -29,12 +29,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from strongroom.attest import der
 from strongroom.attest.certificates import Certificate
-from strongroom.attest.interface import CertificateDates, Checks, refusal
+from strongroom.attest.interface import CertificateDates, Checks
 from strongroom.attest.nvidia import fwid as firmware
 from strongroom.attest.nvidia.chain import Link, read_pem, require_current, trust
 from strongroom.attest.nvidia.expectations import Expectations, Roots
 from strongroom.attest.nvidia.opaque import Fields, read_gpu, read_switch
-from strongroom.attest.nvidia.reasons import REASONS
 from strongroom.attest.nvidia.report import Report, parse
 from strongroom.attest.nvidia.rim import Rim
 
@@ -162,17 +161,16 @@ def _chip(
     named = _LEAF_NAME.fullmatch(leaf.common_name)
     chip = CHIPS.get(named[1]) if named else None
     checks.require("5.1", "attest.nvidia_chip", chip is not None)
-    if named is None or chip is None:
-        raise refusal(REASONS, "attest.nvidia_chip")
+    name, known = cast("re.Match[str]", named)[1], cast(Chip, chip)
     blocks = len(report.measurements)
-    checks.require("5.2", "attest.nvidia_blocks", blocks == chip.blocks, f"{blocks} blocks")
+    checks.require("5.2", "attest.nvidia_blocks", blocks == known.blocks, f"{blocks} blocks")
     checks.require(
         "5.3",
         "attest.nvidia_architecture",
-        evidence.architecture == chip.architecture,
+        evidence.architecture == known.architecture,
         evidence.architecture,
     )
-    return named[1], chip
+    return name, known
 
 
 def _require_firmware(
