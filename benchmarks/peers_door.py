@@ -23,6 +23,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -173,6 +174,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=["litellm", "envoy", "nginx", "bare"])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the peers are ended
     if not shutil.which("wrk") or Mock.lacks():
         sys.exit(
             f"cannot measure: wrk is needed (apt install wrk); {Mock.lacks() or 'nginx is here'}"
