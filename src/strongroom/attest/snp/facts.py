@@ -10,6 +10,9 @@ from strongroom.attest.snp.expectations import Expectations
 from strongroom.attest.snp.products import tcb_of
 from strongroom.attest.snp.report import Platform, Policy, Report
 
+_POLICY = tuple((f"policy.{bit.name}".lower(), int(bit)) for bit in Policy)
+_PLATFORM = tuple((f"platform.{bit.name}".lower(), int(bit)) for bit in Platform)
+
 
 def facts_of(
     report: Report,
@@ -58,8 +61,8 @@ def facts_of(
             "firmware": "{2}.{1}.{0}".format(*report.current_build),
             "revocations_checked": revocations,
             "not_compared": expectations.not_compared,
-            **{f"policy.{bit.name}".lower(): bool(report.policy & bit) for bit in Policy},
-            **{f"platform.{bit.name}".lower(): bool(report.platform & bit) for bit in Platform},
+            **{name: bool(report.policy & bit) for name, bit in _POLICY},
+            **{name: bool(report.platform & bit) for name, bit in _PLATFORM},
         },
         checks=checks.made,
     )
