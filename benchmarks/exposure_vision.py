@@ -103,7 +103,7 @@ def inside(options: argparse.Namespace) -> int:
     network = UnitRange().eval()
     inputs = torch.from_numpy(data.test_inputs[: options.images]) / largest
     labels = torch.from_numpy(data.test_labels[: options.images])
-    eps, shape = EPSILON[options.model], tuple(inputs.shape[1:])
+    eps, shape = options.epsilon or EPSILON[options.model], tuple(inputs.shape[1:])
     if options.which == "square" and len(shape) == 1:
         sys.exit("Square is compared on images: --model fashion")
     runs = contenders(options.which, network, eps, len(data.labels), shape)
@@ -159,6 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=sorted(MARKS))
     parser.add_argument("--model", choices=sorted(EPSILON), default="fashion")
+    parser.add_argument("--epsilon", type=float, help="L-infinity, of inputs in 0 to 1")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="beginnings of contenders' names")
