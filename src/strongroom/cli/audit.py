@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ def command(
     from strongroom.exposure.gate import read_gate
 
     _require_extra()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that server and folder go, too
     call.json = json_out == "-"
     gate = None if gate_file is None else read_gate(gate_file)
     outputs = Outputs(call, gate, json_out, html, sarif, bom)
