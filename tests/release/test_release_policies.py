@@ -174,7 +174,7 @@ text = st.text(max_size=20)
 
 
 @given(
-    kind=st.sampled_from(["snp", "tdx", "nitro", "azure", "local"]) | text,
+    kind=st.sampled_from(["snp", "tdx", "nitro", "azure-snp", "local"]) | text,
     product=st.just("Genoa") | text,
     chip=st.just("01" * 64) | text,
     measurements=st.just({"measurement": MEASURED}) | st.dictionaries(text, text, max_size=3),

@@ -33,7 +33,7 @@ def starting(template: str) -> str:
         "# One table an image that you built or reviewed. All its measurements must be shown.",
         "# [[image]]",
         '# name = "keeper-2026-11"',
-        '# kind = "snp"                 # or azure, tdx, nitro, tpm, local',
+        '# kind = "snp"                 # or azure-snp, tdx, nitro, tpm, local',
         '# measurements = { measurement = "hex" }',
         "",
         "# What the verifier of a kind should insist on beyond its defaults.",

@@ -38,7 +38,7 @@ MAX_BYTES = 1024 * 1024
 
 IDENTIFYING = {
     "snp": ("measurement",),
-    "azure": ("measurement", "pcr4", "pcr9", "pcr11"),
+    "azure-snp": ("measurement", "pcr4", "pcr9", "pcr11"),
     "tdx": ("mrtd", "rtmr1", "rtmr2"),
     "sgx": ("mrenclave",),
     "nitro": ("pcr0",),
