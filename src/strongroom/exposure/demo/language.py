@@ -71,7 +71,8 @@ def read_module(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    return model.eval()
 
 
 def demo_lessons() -> Lessons:
