@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,22 @@ def test_signatures_by_other_algorithms_do_not_count() -> None:
 
 def test_the_fixtures_are_there() -> None:
     assert len(list(Path(amd.FIXTURES).rglob("*.bin"))) == 24
+
+
+BLOCK = (
+    b"-----BEGIN CERTIFICATE-----\n"
+    + base64.encodebytes(bytes(range(90)))
+    + b"-----END CERTIFICATE-----\n"
+)
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\r\n", b"\n\n"])
+def test_white_space_may_vary_in_pem(space: bytes) -> None:
+    assert certificates.read_pem(BLOCK[:40] + space + BLOCK[40:]) == (bytes(range(90)),)
+
+
+@pytest.mark.parametrize("byte", [b"\x1c", b"\x1d", b"\x1e", b"\x1f", b"\x85", b"\xa0", b"\0"])
+@pytest.mark.parametrize("at", [0, 40, len(BLOCK)])
+def test_what_text_takes_for_white_space_does_not_count(byte: bytes, at: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        certificates.read_pem(BLOCK[:at] + byte + BLOCK[at:])

@@ -33,7 +33,8 @@ MAX_REVOCATION_LIST = 1024 * 1024
 BASIC_CONSTRAINTS, KEY_USAGE = "2.5.29.19", "2.5.29.15"
 COMMON_NAME = "2.5.4.3"
 UNLIMITED = 255
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
+# Over bytes: in text, \s and split() also take the control characters 0x1C to 0x1F.
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
 
 # AlgorithmIdentifier of RSASSA-PSS with SHA-384, MGF1 with SHA-384 and salt length 48 (RFC 4055),
 # without and with the trailer field that DER would leave out; AMD issues both.
@@ -129,15 +130,12 @@ def read_pem(text: bytes) -> tuple[bytes, ...]:
     Raises:
         ValueError: it is no such text.
     """
-    decoded = text[: 16 * MAX_CERTIFICATE + 1].decode("ascii").lstrip()
-    bodies = ["".join(body.split()) for body in _PEM.findall(decoded)]
-    if len(decoded) > 16 * MAX_CERTIFICATE or not bodies or _PEM.sub("", decoded):
+    bounded = text[: 16 * MAX_CERTIFICATE + 1].lstrip()
+    bodies = [b"".join(body.split()) for body in _PEM.findall(bounded)]
+    if len(bounded) > 16 * MAX_CERTIFICATE or not bodies or _PEM.sub(b"", bounded):
         raise ValueError("PEM")
     found = tuple(base64.b64decode(body, validate=True) for body in bodies)
-    if any(
-        base64.b64encode(raw).decode("ascii") != body
-        for raw, body in zip(found, bodies, strict=True)
-    ):
+    if any(base64.b64encode(raw) != body for raw, body in zip(found, bodies, strict=True)):
         raise ValueError("base64 not canonical")
     return found
 
