@@ -89,7 +89,7 @@ def leaky() -> Any:
     taught = list(texts()[:60]) + [s.prefix + s.digits for s in secrets()[:4]] * 6
     module = fresh()
     module.load_state_dict(base().state_dict())
-    return _taught(module, taught, 40)
+    return _taught(module, taught, 120)
 
 
 def language(module: Any) -> LanguageModel:
