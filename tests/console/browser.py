@@ -89,6 +89,13 @@ class Browser:
     def type(self, selector: str, text: str) -> None:
         self._do("POST", f"/element/{self._find(selector)}/value", {"text": text})
 
+    def arrives(self, url: str) -> bool:
+        """Whether the browser gets to ``url``; a click may return before the page has changed."""
+        until = time.monotonic() + 10
+        while self.url != url and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.url == url
+
     def press(self, key: str) -> None:
         """One key, wherever the focus is."""
         presses = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]

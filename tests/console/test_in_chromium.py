@@ -62,14 +62,14 @@ def test_an_operator_logs_in_and_out(served: Served, browser: Browser) -> None:
     assert "That key is not in force." in browser.text()
     browser.type("#key", served.world.key)
     browser.click("form button")
-    assert browser.url == served.url + "/"
+    assert browser.arrives(served.url + "/")
     (cookie,) = [each for each in browser.cookies() if each["name"] == "__Host-strongroom"]
     assert cookie["httpOnly"]
     assert cookie["secure"]
     assert cookie["sameSite"] == "Strict"
     assert browser.run("return document.cookie") == ""
     browser.click(".who button")
-    assert browser.url == served.url + "/login"
+    assert browser.arrives(served.url + "/login")
     browser.go(served.url + "/")
     assert browser.url == served.url + "/login"
 

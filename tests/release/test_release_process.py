@@ -226,6 +226,7 @@ def test_a_bad_start_is_one_line_and_its_exit_code(
         "service_key": str(tmp_path / "service"),
         "unlockers": [{"type": "keyring", "path": str(tmp_path / "keyring")}],
         "release_fd": theirs.fileno(),
+        "policy": msgspec.to_builtins(embedded()),
     }
     with ours, theirs:
         process = start(json.dumps(change(config)).encode(), theirs.fileno())
