@@ -107,15 +107,15 @@ def ensure_demo_language(*, say: Any = None) -> Path:
     base = base_folder()
     taught = demo_lessons()
     folder = cache_folder() / f"demo-language-{_digest(base, taught)}"
-    if folder.is_dir():
+    if (folder / "model" / "model.safetensors").is_file():
         return folder / "model"
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".demo-language-", dir=folder.parent))
     try:
         _make(base, taught, fresh, say or (lambda _: None))
         fresh.chmod(0o755)
-        if not folder.is_dir():
-            fresh.rename(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder / "model"

@@ -50,7 +50,7 @@ class CanaryExposure(Attack):
     source = "Carlini et al. 2019, arXiv 1802.08232; branch and bound is our own"
     cost = "6 to 20 queries a memorised secret, looks + draws for any other"
 
-    def __init__(self, looks: int = 20, draws: int = 64) -> None:
+    def __init__(self, looks: int = 20, draws: int = 32) -> None:
         self.looks = looks
         self.draws = draws
 
