@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from strongroom.cli import output
 from strongroom.cli.call import Call, shared_options
+from strongroom.cli.moment import seconds
 from strongroom.errors import ConfigurationRefused
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def verify(call: Call, bundle: Path, policy: Path | None, at: str | None) -> Non
     from strongroom.attest.interface import EvidenceRefused
     from strongroom.attest.registry import verify_bundle
 
-    now = _time(at)
+    now = seconds(at)
     expectations = _expectations(policy)
     try:
         found = verify_bundle(decode(bundle.read_bytes()), now=now, expectations=expectations)
@@ -222,18 +222,6 @@ def _certificates(raw: bytes) -> tuple[bytes, ...]:
             "A file given with --certificate is not canonical PEM.",
             action="Write it again with `openssl x509`, certificates only.",
         ) from error
-
-
-def _time(text: str | None) -> int:
-    if text is None:
-        return int(time.time())
-    if text.isdecimal():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.UsageError(f"{text!r} is neither ISO 8601 nor Unix seconds.") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _expectations(path: Path | None) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from strongroom.cli import output
 from strongroom.cli.call import Call, shared_options
+from strongroom.cli.moment import seconds
 
 if TYPE_CHECKING:
     from strongroom.attest.interface import Facts
@@ -113,7 +113,7 @@ def test(
             action="Give the path of a bundle that `strongroom attest bundle` made.",
         ) from None
     facts = registry.verify_bundle(
-        bundle.decode(raw), now=_seconds(moment), expectations=policy.document.expectations
+        bundle.decode(raw), now=seconds(moment), expectations=policy.document.expectations
     )
     verdict = policy.decide(facts, manifest=manifest, approvals=approvals)
     if call.json:
@@ -128,16 +128,6 @@ def _load(file: Path) -> Engine:
     from strongroom.release.policies.engine import Engine
 
     return Engine(load(file))
-
-
-def _seconds(moment: str | None) -> int:
-    if moment is None:
-        return int(datetime.now(UTC).timestamp())
-    try:
-        parsed = datetime.fromisoformat(moment)
-    except ValueError:
-        raise click.UsageError("--at takes a time such as 2026-11-23T12:00:00+00:00") from None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
 def _json(verdict: Verdict, facts: tuple[Facts, ...]) -> dict[str, object]:
