@@ -1,4 +1,4 @@
-"""An empty identity store of each kind, and a second connection to the same one."""
+"""Where an empty store of each kind can be opened, and the store of identities there."""
 
 from __future__ import annotations
 
@@ -10,51 +10,44 @@ from pathlib import Path
 import pytest
 
 from strongroom.store.interface import IdentityStore
-from strongroom.store.sqlite import SqliteStore
+from strongroom.store.opening import open_identity_store
 
 POSTGRES = os.environ.get("STRONGROOM_TEST_POSTGRES", "postgresql://postgres@127.0.0.1/test")
 Opens = Callable[[], IdentityStore]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opens]:
-    """Call it for one more connection to a store that was empty when the test began."""
-    opened: list[IdentityStore] = []
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where an empty store of either kind can be opened, any number of times."""
     if request.param == "sqlite":
-        make: Opens = lambda: SqliteStore(tmp_path / "keys.sqlite")  # noqa: E731
-        drop: Callable[[], object] = lambda: None  # noqa: E731
-    else:
-        make, drop = _postgres()
-
-    def more() -> IdentityStore:
-        opened.append(make())
-        return opened[-1]
-
-    yield more
-    for store in opened:
-        store.close()
-    drop()
-
-
-@pytest.fixture
-def store(opens: Opens) -> IdentityStore:
-    return opens()
-
-
-def _postgres() -> tuple[Opens, Callable[[], object]]:
+        yield str(tmp_path / "store.sqlite")
+        return
     psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
     try:
         admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=2)
     except psycopg.OperationalError as error:
         pytest.skip(f"no PostgreSQL at {POSTGRES}: {type(error).__name__}")
-    from strongroom.store.postgres import PostgresStore
-
     name = f"strongroom_test_{uuid.uuid4().hex}"
-    url = f"{POSTGRES}?options=-csearch_path%3D{name}"
     admin.execute(f"CREATE SCHEMA {name}")
+    yield f"{POSTGRES}?options=-csearch_path%3D{name}"
+    admin.execute(f"DROP SCHEMA {name} CASCADE")
+    admin.close()
 
-    def drop() -> None:
-        admin.execute(f"DROP SCHEMA {name} CASCADE")
-        admin.close()
 
-    return lambda: PostgresStore(url), drop
+@pytest.fixture
+def opens(address: str) -> Iterator[Opens]:
+    """Call it for one more connection to a store that was empty when the test began."""
+    opened: list[IdentityStore] = []
+
+    def more() -> IdentityStore:
+        opened.append(open_identity_store(address))
+        return opened[-1]
+
+    yield more
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opens: Opens) -> IdentityStore:
+    return opens()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from datetime import datetime
-from types import TracebackType
 from typing import Final, Literal
 
 import msgspec
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.store.closing import Closing
 from strongroom.store.limits import UNLIMITED, Limits
 
-Scope = Literal["chat", "completions", "infer", "models"]
+Scope = Literal["chat", "completions", "embeddings", "infer", "models", "tuning"]
 SwitchKind = Literal["model", "tenant"]
 
-ALL_SCOPES: Final[frozenset[Scope]] = frozenset(("chat", "completions", "infer", "models"))
-"""``chat``, ``completions`` and ``infer`` ask a model; ``models`` tells of it."""
+ALL_SCOPES: Final[frozenset[Scope]] = frozenset(
+    ("chat", "completions", "embeddings", "infer", "models", "tuning")
+)
+"""``chat``, ``completions`` and ``infer`` ask a model; ``models`` tells of it; ``tuning`` makes
+adapters of it, where the owner offers that."""
 
 
 class Organisation(msgspec.Struct, frozen=True):
@@ -74,7 +77,7 @@ def check_organisation_name(name: str) -> None:
         )
 
 
-class IdentityStore(ABC):
+class IdentityStore(Closing):
     """Organisations, the API keys below them, and what is switched off.
 
     Names of organisations are the tenants of disclosure policies: 1 to 128 printable characters.
@@ -151,18 +154,3 @@ class IdentityStore(ABC):
     @abstractmethod
     def begin_counting(self) -> None:
         """Note, for ever, that it was begun."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release what the store holds; the object is unusable afterwards."""
-
-    def __enter__(self) -> IdentityStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,4 +1,4 @@
-"""The store for replicas: PostgreSQL, through psycopg (the extra ``postgres``).
+"""The database for replicas: PostgreSQL, through psycopg (the extra ``postgres``).
 
 One connection, used by one thread at a time, made again when it was lost. Writers take a lock for
 their transaction, so that ``changes`` grows in the order in which changes become visible.
@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from strongroom.errors import ConfigurationRefused, EnvironmentLacks, StrongroomError
-from strongroom.store.sql import SCHEMA_VERSION, IntegrityBroken, SqlIdentityStore, schema
+from strongroom.store import grants, lineage, tuning
+from strongroom.store.database import Database, IntegrityBroken
+from strongroom.store.sql import SCHEMA_VERSION, SqlIdentityStore, schema
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,19 +32,22 @@ _OPTIONS: dict[str, Any] = {
 _T = TypeVar("_T")
 
 
-class PostgresStore(SqlIdentityStore):
+class PostgresDatabase(Database):
     """Tables in the schema that comes first in the connection's search path; made on first use.
 
     Args:
         url: a libpq URL, ``postgresql://user@host/database``. It may hold a password, so it is
             never shown.
+        version: of the tables that the caller knows.
+        made: the statements that make them.
+        versions: the table that holds their version.
 
     Raises:
         ConfigurationRefused: ``store.no_driver``, ``store.unknown_schema``.
         EnvironmentLacks: ``store.unavailable``.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, version: int, made: Sequence[str], versions: str) -> None:
         try:
             import psycopg
         except ImportError:
@@ -57,19 +62,19 @@ class PostgresStore(SqlIdentityStore):
         self._db: psycopg.Connection[Any] | None = None
         self._in_transaction = False
         with self._transaction():
-            self._migrate()
+            self._migrate(version, made, versions)
 
-    def _migrate(self) -> None:
-        self._rows("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
-        found = [int(row[0]) for row in self._rows("SELECT version FROM schema_version")]
+    def _migrate(self, version: int, made: Sequence[str], versions: str) -> None:
+        self._rows(f"CREATE TABLE IF NOT EXISTS {versions} (version BIGINT NOT NULL)")
+        found = [int(row[0]) for row in self._rows(f"SELECT version FROM {versions}")]  # noqa: S608
         if not found:
-            for statement in schema("BYTEA", "BIGINT", "", "octet_length"):
+            for statement in made:
                 self._rows(statement)
-            self._rows("INSERT INTO schema_version (version) VALUES (?)", (SCHEMA_VERSION,))
-        elif found != [SCHEMA_VERSION]:
+            self._rows(f"INSERT INTO {versions} (version) VALUES (?)", (version,))  # noqa: S608
+        elif found != [version]:
             raise ConfigurationRefused(
                 "store.unknown_schema",
-                f"The database has schema version {found[0]}, this program knows {SCHEMA_VERSION}.",
+                f"The database has schema version {found[0]}, this program knows {version}.",
                 action="Use the program version that made it, or another database.",
             )
 
@@ -128,9 +133,41 @@ class PostgresStore(SqlIdentityStore):
         return self._db
 
     def close(self) -> None:
-        """See ``IdentityStore``."""
+        """See ``Database``."""
         if self._db is not None:
             self._db.close()
+
+
+class PostgresStore(PostgresDatabase, SqlIdentityStore):
+    """Identities; the arguments and errors of ``PostgresDatabase``."""
+
+    def __init__(self, url: str) -> None:
+        made = schema("BYTEA", "BIGINT", "", "octet_length")
+        super().__init__(url, SCHEMA_VERSION, made, "schema_version")
+
+
+class PostgresGrants(PostgresDatabase, grants.SqlGrantStore):
+    """Grants; the arguments and errors of ``PostgresDatabase``."""
+
+    def __init__(self, url: str) -> None:
+        made = grants.schema("BYTEA", "BIGINT", "")
+        super().__init__(url, grants.SCHEMA_VERSION, made, grants.VERSIONS_TABLE)
+
+
+class PostgresLineage(PostgresDatabase, lineage.SqlLineageStore):
+    """Lineage; the arguments and errors of ``PostgresDatabase``."""
+
+    def __init__(self, url: str) -> None:
+        made = lineage.schema("BIGINT", "")
+        super().__init__(url, lineage.SCHEMA_VERSION, made, lineage.VERSIONS_TABLE)
+
+
+class PostgresTuning(PostgresDatabase, tuning.SqlTuningStore):
+    """Tuning jobs; the arguments and errors of ``PostgresDatabase``."""
+
+    def __init__(self, url: str) -> None:
+        made = tuning.schema("BYTEA", "BIGINT", "DOUBLE PRECISION", "")
+        super().__init__(url, tuning.SCHEMA_VERSION, made, tuning.VERSIONS_TABLE)
 
 
 def _unavailable(error: Exception) -> StrongroomError:

@@ -1,20 +1,19 @@
-"""What the SQL stores have in common: the tables, the statements, and rows made into records.
+"""What the SQL stores of identities share: the tables, the statements, rows made into records.
 
-Statements are written with ``?`` for values. Times are whole seconds since the epoch, limits are
+Times are whole seconds since the epoch, limits are
 JSON, scopes are names with spaces between. Every change raises ``changes.n`` in its transaction.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
 from strongroom.errors import ConfigurationRefused
+from strongroom.store.database import Database, IntegrityBroken, Row
 from strongroom.store.interface import (
     ALL_SCOPES,
     IdentityStore,
@@ -34,23 +33,10 @@ _ORGANISATION = (
     "SELECT o.name, o.created_at, o.limits, s.off_since FROM organisations o "
     "LEFT JOIN switches s ON s.kind = 'tenant' AND s.name = o.name"
 )
-Row = Sequence[Any]
 
 
-class SqlIdentityStore(IdentityStore):
-    """The statements. An adapter says how to run them and how a change is made whole."""
-
-    @abstractmethod
-    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Run one statement; what it returned."""
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]:
-        """All or nothing of what is run inside, alone among writers, durable at its end.
-
-        Raises:
-            IntegrityBroken: a row is there already, or a value is refused.
-        """
+class SqlIdentityStore(Database, IdentityStore):
+    """The statements, for any database."""
 
     def changes(self) -> int:
         """See ``IdentityStore``."""
@@ -182,10 +168,6 @@ class SqlIdentityStore(IdentityStore):
                 action="List the keys for their ids.",
             )
         return _key(rows[0])
-
-
-class IntegrityBroken(Exception):
-    """A row is there already, or the database refuses a value."""
 
 
 def schema(blob: str, integer: str, strict: str, length: str) -> list[str]:

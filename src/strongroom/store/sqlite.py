@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, private to its owner."""
+"""The embedded database: one SQLite file, private to its owner."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from strongroom.errors import ConfigurationRefused, EnvironmentLacks, StrongroomError
+from strongroom.store import grants, lineage, tuning
+from strongroom.store.database import Database, IntegrityBroken
 from strongroom.store.interface import ALL_SCOPES
-from strongroom.store.sql import (
-    SCHEMA_VERSION,
-    IntegrityBroken,
-    SqlIdentityStore,
-    additions,
-    schema,
-)
+from strongroom.store.sql import SCHEMA_VERSION, SqlIdentityStore, additions, schema
 
 _STRICT = " STRICT"
 _FROM_1 = (
@@ -35,17 +31,22 @@ _FROM_1 = (
 )
 
 
-class SqliteStore(SqlIdentityStore):
-    """One SQLite file (WAL, mode 0600), made on first use, brought up from version 1.
+class SqliteDatabase(Database):
+    """One SQLite file (WAL, mode 0600), made on first use.
 
     Several processes may have it open: a change by one is seen by the next read of another.
+
+    Args:
+        path: the file.
+        version: of the schema that the caller knows.
+        made: the statements that lead to it from each earlier version; from 0, a new file.
 
     Raises:
         ConfigurationRefused: ``store.exposed`` (others may read the file), ``store.unusable`` (no
             database, or not writable), ``store.unknown_schema`` (another version made it).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, version: int, made: Mapping[int, Sequence[str]]) -> None:
         _create_private(path)
         self._lock = threading.RLock()
         try:
@@ -56,24 +57,23 @@ class SqliteStore(SqlIdentityStore):
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA trusted_schema = OFF")
-            self._migrate(path)
+            self._migrate(path, version, made)
         except sqlite3.Error as error:
             raise _unusable(path, error) from None
 
-    def _migrate(self, path: Path) -> None:
+    def _migrate(self, path: Path, version: int, made: Mapping[int, Sequence[str]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, 1, SCHEMA_VERSION):
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            if found != version and found not in made:
                 raise ConfigurationRefused(
                     "store.unknown_schema",
-                    f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}.",
+                    f"{path} has schema version {found}, this program knows {version}.",
                     action="Use the program version that made it, or another database.",
                 )
-            made = {0: schema("BLOB", "INTEGER", _STRICT, "length"), 1: _FROM_1}
-            for statement in made.get(version, ()):
+            for statement in made.get(found, ()):
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA user_version = {version}")
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
@@ -102,8 +102,41 @@ class SqliteStore(SqlIdentityStore):
                 raise
 
     def close(self) -> None:
-        """See ``IdentityStore``."""
+        """See ``Database``."""
         self._db.close()
+
+
+class SqliteStore(SqliteDatabase, SqlIdentityStore):
+    """Identities in a SQLite file, brought up from version 1; the errors of ``SqliteDatabase``."""
+
+    def __init__(self, path: Path) -> None:
+        made = {0: schema("BLOB", "INTEGER", _STRICT, "length"), 1: _FROM_1}
+        super().__init__(path, SCHEMA_VERSION, made)
+
+
+class SqliteGrants(SqliteDatabase, grants.SqlGrantStore):
+    """Grants in a SQLite file of their own; the errors of ``SqliteDatabase``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, grants.SCHEMA_VERSION, {0: grants.schema("BLOB", "INTEGER", _STRICT)}
+        )
+
+
+class SqliteLineage(SqliteDatabase, lineage.SqlLineageStore):
+    """Lineage in a SQLite file of its own; the errors of ``SqliteDatabase``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, lineage.SCHEMA_VERSION, {0: lineage.schema("INTEGER", _STRICT)})
+
+
+class SqliteTuning(SqliteDatabase, tuning.SqlTuningStore):
+    """Tuning jobs in a SQLite file of their own; the errors of ``SqliteDatabase``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, tuning.SCHEMA_VERSION, {0: tuning.schema("BLOB", "INTEGER", "REAL", _STRICT)}
+        )
 
 
 def _create_private(path: Path) -> None:
@@ -134,6 +167,6 @@ def _unusable(path: Path, error: Exception) -> StrongroomError:
 def _unavailable(error: sqlite3.Error) -> StrongroomError:
     return EnvironmentLacks(
         "store.unavailable",
-        f"The database of keys cannot be used now: {type(error).__name__}.",
+        f"The SQLite database cannot be used now: {type(error).__name__}.",
         action="Check the disk, and whether another process holds the file locked.",
     )
