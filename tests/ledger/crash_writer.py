@@ -1,4 +1,5 @@
-"""A writer to be killed: prints each index once it is acknowledged.
+"""A writer to be killed: prints each index once it is acknowledged, by every other client as soon
+as the entry is written.
 
 ``python -m tests.ledger.crash_writer HOME PUBLISH_SECONDS``
 """
@@ -20,7 +21,7 @@ async def run(world: World, publish_seconds: float) -> None:
 
     async def client(number: int) -> None:
         while True:
-            index = await log.append(intent(number))
+            index = await (log.begin if number % 2 else log.append)(intent(number))
             os.write(1, f"{index} r-{number}\n".encode())
             number += 1_000_000
 

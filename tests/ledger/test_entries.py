@@ -12,7 +12,8 @@ import rfc8785
 
 from strongroom.errors import StrongroomError
 from strongroom.ledger import entries
-from strongroom.ledger.entries import AnyEntry, KeyReleased, Recorded, Refused
+from strongroom.ledger.entries import AnyEntry, Recorded, Refused
+from strongroom.ledger.release_entries import KeyReleased
 from tests.ledger.logs import final, intent, switched
 
 KINDS = typing.get_args(AnyEntry)

@@ -21,6 +21,7 @@ from strongroom.ledger.folder import LogFolder
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import log_names, look
 from strongroom.ledger.tree import Tree
+from strongroom.ledger.writer import LogWriter
 from tests.ledger import second_verifier
 from tests.ledger.logs import World, final, intent, log_many, make_world, switched
 
@@ -45,6 +46,71 @@ def test_what_was_acknowledged_is_on_the_disk(world: World) -> None:
         assert found.newest.size == index + 1
         assert found.published.size == 0
         assert b'"r-7"' in found.unpublished[index]
+
+
+def test_what_was_begun_is_written_and_soon_durable(world: World) -> None:
+    async def run(log: LogWriter) -> None:
+        assert await log.begin(intent(0)) == 0
+        _, found = look(world.state, world.name, world.key.public)
+        assert found.newest.size == 1
+        until = time.monotonic() + 5
+        while log.size < 1 and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+        assert log.size == 1
+        index = await log.begin(intent(1))
+        await log.durable(index)
+        assert log.size == 2
+        await log.durable(0)
+
+    with world.open(publish_seconds=3600) as log:
+        asyncio.run(run(log))
+
+
+def test_the_disk_is_not_waited_for_by_who_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go, real = threading.Event(), os.fdatasync
+
+    def slow(descriptor: int) -> None:
+        assert may_go.wait(10)
+        real(descriptor)
+
+    async def run(log: LogWriter) -> None:
+        first = await asyncio.wait_for(log.begin(intent(0)), 5)
+        shown = asyncio.ensure_future(log.durable(first))
+        ended = asyncio.ensure_future(log.append(intent(1)))
+        await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(log.begin(intent(2)), 5) == 2
+        assert not shown.done()
+        assert not ended.done()
+        may_go.set()
+        await asyncio.wait_for(asyncio.gather(shown, ended), 5)
+
+    with world.open(publish_seconds=3600) as log:
+        monkeypatch.setattr(segments.os, "fdatasync", slow)
+        asyncio.run(run(log))
+
+
+def test_what_never_becomes_durable_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def run(log: LogWriter) -> None:
+        index = await log.begin(intent(0))
+        with pytest.raises(StrongroomError) as error:
+            await log.durable(index)
+        assert error.value.code == "ledger.write_failed"
+        with pytest.raises(StrongroomError):
+            await log.begin(intent(1))
+
+    log = world.open(publish_seconds=3600)
+    with monkeypatch.context() as patch:
+        patch.setattr(segments.os, "fdatasync", fail)
+        asyncio.run(run(log))
+    with pytest.raises(StrongroomError):
+        log.close()
 
 
 def test_the_checkpoint_is_published_while_running(world: World) -> None:

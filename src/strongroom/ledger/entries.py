@@ -20,34 +20,42 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.ledger.checking import checker
+from strongroom.ledger.forms import (
+    Code,
+    Count,
+    Counts,
+    Digest,
+    Entry,
+    Identifier,
+    OptionalCode,
+    OptionalDigest,
+    OptionalIdentifier,
+    OptionalOrganisation,
+    Organisation,
+    Remark,
+)
 from strongroom.ledger.reasons import refuse
+from strongroom.ledger.release_entries import (
+    ApprovalGiven,
+    ApprovalRequested,
+    ApprovalRevoked,
+    DerivationNoted,
+    KeyRefused,
+    KeyReleased,
+    LeaseRefused,
+    LeaseRenewed,
+    ModelRevoked,
+)
 
 MAX_ENTRY_BYTES = 16 * 1024
 """Largest encoded entry; tlog-tiles could carry 65,535 bytes."""
 
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\-]*\Z"
-
-Identifier = Annotated[str, Meta(max_length=128, pattern=_ID)]
-OptionalIdentifier = Annotated[str, Meta(max_length=128, pattern=rf"^\Z|{_ID}")]
-Organisation = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
-OptionalOrganisation = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-Code = Annotated[str, Meta(max_length=128, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*\Z")]
-OptionalCode = Annotated[str, Meta(max_length=128, pattern=r"^\Z|^[a-z0-9_]+(\.[a-z0-9_]+)*\Z")]
-Remark = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64}|[0-9a-f]{96})\Z")]
-OptionalDigest = Annotated[str, Meta(pattern=r"^\Z|^([0-9a-f]{64}|[0-9a-f]{96})\Z")]
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-_Resource = Annotated[str, Meta(max_length=40, pattern=r"^[a-z][a-z0-9_]*\Z")]
-Counts = Annotated[dict[_Resource, Count], Meta(max_length=24)]
-"""Resource to amount, such as a ``Cost`` as a dict: requests, input_tokens, compute_ms, ..."""
-
-
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag=True):
-    """Base of all kinds; the member ``type`` names the kind."""
-
 
 class RequestIntent(Entry, frozen=True):
-    """A request is about to be forwarded, and this is the most it may cost."""
+    """A request is about to be forwarded, and this is the most it may cost.
+
+    ``adapter`` is the organisation's own through which it goes; empty for the bare model.
+    """
 
     request: Identifier
     organisation: Organisation
@@ -58,6 +66,7 @@ class RequestIntent(Entry, frozen=True):
     model_digest: OptionalDigest = ""
     policy_digest: OptionalDigest = ""
     input_digest: OptionalDigest = ""
+    adapter: OptionalIdentifier = ""
 
 
 class RequestFinal(Entry, frozen=True):
@@ -85,55 +94,7 @@ class Refused(Entry, frozen=True):
     route: OptionalIdentifier = ""
     model: OptionalIdentifier = ""
     policy_digest: OptionalDigest = ""
-    counts: Counts = {}
-
-
-class KeyReleased(Entry, frozen=True):
-    """Key release gave a workload the key of a sealed model, until ``lease_until`` (Unix time)."""
-
-    decision: Identifier
-    key_id: Identifier
-    key_kind: Identifier
-    manifest_digest: Digest
-    policy_digest: Digest
-    evidence_kind: Identifier
-    evidence_digest: Digest
-    assurance: Identifier
-    lease_until: Count
-    service_key_id: Identifier
-    code: OptionalIdentifier = ""
-    configuration: OptionalIdentifier = ""
-
-
-class KeyRefused(Entry, frozen=True):
-    """Key release refused a workload; ``reason`` is the code it was told."""
-
-    decision: Identifier
-    reason: Code
-    policy_digest: Digest
-    service_key_id: Identifier
-    manifest_digest: OptionalDigest = ""
-    evidence_kind: OptionalIdentifier = ""
-    evidence_digest: OptionalDigest = ""
-    code: OptionalIdentifier = ""
-    configuration: OptionalIdentifier = ""
-
-
-class ApprovalGiven(Entry, frozen=True):
-    """``approver`` approved ``action`` on the thing with that digest; ``expires`` 0 is never."""
-
-    approver: Identifier
-    action: Identifier
-    subject_digest: Digest
-    expires: Count = 0
-
-
-class ApprovalRevoked(Entry, frozen=True):
-    """``approver`` took an approval back."""
-
-    approver: Identifier
-    action: Identifier
-    subject_digest: Digest
+    counts: Counts = msgspec.field(default_factory=dict)
 
 
 class PolicyChanged(Entry, frozen=True):
@@ -208,8 +169,16 @@ class Signal(Entry, frozen=True):
     score: Count
     threshold: Count
     action: Literal["none", "throttle", "suspend", "block"]
-    counts: Counts = {}
+    counts: Counts = msgspec.field(default_factory=dict)
     request: OptionalIdentifier = ""
+
+
+class KeeperFault(Entry, frozen=True):
+    """A keeper said that it may not go on, and ended; ``code`` is why."""
+
+    model: Identifier
+    manifest_digest: Digest
+    code: Code
 
 
 class AdapterReleased(Entry, frozen=True):
@@ -219,6 +188,28 @@ class AdapterReleased(Entry, frozen=True):
     base_digest: Digest
     gate_digest: Digest
     passed: bool
+    by: OptionalIdentifier = ""
+
+
+class AdapterPromoted(Entry, frozen=True):
+    """``name`` of an organisation means the adapter of this job; ``gate_digest`` of its verdict."""
+
+    organisation: Organisation
+    model: Identifier
+    name: Identifier
+    job: Identifier
+    gate_digest: Digest
+    by: OptionalIdentifier = ""
+
+
+class AdapterRolledBack(Entry, frozen=True):
+    """The name no longer means the adapter of job ``ended``, but of ``job``: empty for none."""
+
+    organisation: Organisation
+    model: Identifier
+    name: Identifier
+    ended: Identifier
+    job: OptionalIdentifier = ""
     by: OptionalIdentifier = ""
 
 
@@ -232,14 +223,34 @@ class StudentReleased(Entry, frozen=True):
     by: OptionalIdentifier = ""
 
 
+class Committed(Entry, frozen=True):
+    """Something of a model was fixed before anybody disputes it; ``digest`` is SHA-256 of it.
+
+    ``kind`` is what: a fingerprint's file, the key of a watermark by a digest of the owner's, or a
+    student's weights, as the file that holds them; of a student, the model is its teacher.
+    """
+
+    kind: Literal["fingerprint", "watermark_key", "student"]
+    digest: Digest
+    model: Identifier
+    release: Count
+    manifest_digest: Digest
+    by: OptionalIdentifier = ""
+
+
 AnyEntry = (
     RequestIntent
     | RequestFinal
     | Refused
     | KeyReleased
     | KeyRefused
+    | LeaseRenewed
+    | LeaseRefused
+    | ApprovalRequested
     | ApprovalGiven
     | ApprovalRevoked
+    | ModelRevoked
+    | DerivationNoted
     | PolicyChanged
     | KeyChanged
     | OrganisationChanged
@@ -248,8 +259,12 @@ AnyEntry = (
     | SchemaChanged
     | OperatorChanged
     | Signal
+    | KeeperFault
     | AdapterReleased
     | StudentReleased
+    | AdapterPromoted
+    | AdapterRolledBack
+    | Committed
 )
 
 

@@ -11,7 +11,9 @@ How it is used::
 
     key = LogKey.load(home / "keys" / "log.key")             # ledger.log_key
     with open_log(home / "state", "gateway", key) as log:    # ledger.writer
-        index = await log.append(RequestIntent(...))         # durable when it returns
+        index = await log.begin(RequestIntent(...))          # the kernel has it when it returns
+        await log.durable(index)                             # the disk has it, too
+        index = await log.append(RequestFinal(...))          # both in one
         log.write(Switched(...))                             # the same, for code without a loop
         key.digest("input", body)                            # HMAC-SHA-256, 64 hex digits
         for charge in charges(log.records()): ...            # ledger.recovery: budgets at a start
@@ -29,6 +31,21 @@ from strongroom.ledger.entries import AnyEntry
 
 class Record(Protocol):
     """Where entries go. One object serves any number of tasks and threads."""
+
+    async def begin(self, entry: AnyEntry) -> int:
+        """Append ``entry``; returns its index once it is signed for and the kernel has it.
+
+        No end of the process can lose it then, but a power cut can until it is ``durable``, which
+        it becomes soon by itself. Raises as ``append``.
+        """
+        ...
+
+    async def durable(self, index: int) -> None:
+        """Wait until the entry that ``begin`` gave this index is on the disk.
+
+        Raises as ``append``.
+        """
+        ...
 
     async def append(self, entry: AnyEntry) -> int:
         """Append ``entry``; returns its index once it is on the disk and signed for.

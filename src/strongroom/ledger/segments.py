@@ -1,8 +1,9 @@
-"""The journal on the disk, as the writer has it open: append a batch, begin the next segment."""
+"""The journal as the writer has it open: write a batch, sync, begin the next segment."""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from strongroom.ledger import journal
@@ -23,6 +24,7 @@ class Segments:
 
     def __init__(self, folder: Path, verified: Verified) -> None:
         self._folder = folder / journal.FOLDER
+        self._following = threading.Lock()
         make_folders(folder, self._folder)
         found = verified.journal
         end = found.batches[-1].checkpoint.size if found.batches else max(found.starts, default=-1)
@@ -36,15 +38,21 @@ class Segments:
             (self._folder / journal.segment_name(start)).unlink()
         self._open(verified.newest.size)
 
-    def append(self, start: int, entries: list[bytes], signed: bytes) -> None:
-        """Bring one batch, whose first entry has index ``start``, to the disk."""
+    def write(self, start: int, entries: list[bytes], signed: bytes) -> None:
+        """Give one batch, whose first entry has index ``start``, to the kernel."""
         if self._bytes >= MAX_BYTES:
-            os.close(self._descriptor)
-            self._open(start)
+            with self._following:
+                os.fdatasync(self._descriptor)
+                os.close(self._descriptor)
+                self._open(start)
         content = journal.encode_batch(entries, signed)
         write_all(self._descriptor, content)
-        os.fdatasync(self._descriptor)
         self._bytes += len(content)
+
+    def sync(self) -> None:
+        """Bring all that was written to the disk; in any thread."""
+        with self._following:
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close the segment."""

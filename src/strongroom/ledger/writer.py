@@ -1,9 +1,11 @@
 """The one writer of a log.
 
-1. ``append`` and ``write`` encode the entry, give it its place and put it into a queue.
-2. The writer's thread takes all that is queued, signs the checkpoint over the log with it, appends
-   both to the journal as one batch and brings that to the disk: one fsync for all.
-3. Then it notes the checkpoint as seen, and tells the callers.
+1. An entry is *written* once it is in the journal under a signed checkpoint and the kernel has it:
+   no end of this process can lose it. It is *durable* once the disk has it too.
+2. What one turn of an event loop brings is written as one batch at its end, in the loop.
+3. A thread brings what is written to the disk: at once if somebody waits for that, else after
+   ``HIDDEN_SECONDS``. One fsync does for all that was written before. Then it notes the checkpoint
+   as seen, and tells the callers.
 4. Every ``publish_seconds`` another thread writes tiles and the checkpoint (``publisher``).
 5. If anything cannot be written, the callers are refused and so is everybody after them: a log that
    may have lost something records nothing more until it has been opened, and so verified, again.
@@ -14,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -35,8 +36,8 @@ from strongroom.ledger.segments import Segments
 from strongroom.ledger.tree import TILE_WIDTH
 from strongroom.ledger.verify import Verified
 
-MAX_BATCH = 4096
-"""Entries that one fsync covers at most."""
+HIDDEN_SECONDS = 0.002
+"""How long what nobody waits for may stay written without being durable."""
 
 _BUSY_SECONDS = 0.05
 
@@ -46,7 +47,6 @@ class _Waiting:
     """A caller, and the event loop to tell it in (None: it waits in its own thread)."""
 
     index: int
-    raw: bytes
     loop: asyncio.AbstractEventLoop | None
     future: asyncio.Future[int] | Future[int]
 
@@ -70,8 +70,13 @@ class LogWriter:
         self._segments = Segments(folder.path, verified)
         verified.journal.batches.clear()  # up to two segments of memory
         self._publish_seconds = publish_seconds
-        self._next = verified.newest.size
-        self._queue: deque[_Waiting] = deque()
+        self._written = verified.newest.size
+        self._placed: list[bytes] = []
+        self._turns: set[asyncio.AbstractEventLoop] = set()
+        self._begun: list[_Waiting] = []
+        self._waiting: list[_Waiting] = []
+        self._hurried = False
+        self._hurry_at = 0.0
         self._changed = threading.Condition()
         self._failure: StrongroomError | None = None
         self._closing = False
@@ -89,17 +94,34 @@ class LogWriter:
         found = self._found
         return reading.records(self._folder, found.published.size, found.unpublished, start)
 
+    async def begin(self, entry: AnyEntry) -> int:
+        """See ``Record``."""
+        return await self._in_turn(entry, self._begun)
+
     async def append(self, entry: AnyEntry) -> int:
         """See ``Record``."""
+        return await self._in_turn(entry, self._waiting)
+
+    async def durable(self, index: int) -> None:
+        """See ``Record``."""
+        if index < self._durable:
+            return
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
-        self._enqueue(entry, loop, future)
-        return await future
+        with self._changed:
+            self._require()
+            future: asyncio.Future[int] = loop.create_future()
+            self._waiting.append(_Waiting(index, loop, future))
+            self._hurried = True
+            self._changed.notify()
+        await future
 
     def write(self, entry: AnyEntry) -> int:
         """See ``Record``."""
         future: Future[int] = Future()
-        self._enqueue(entry, None, future)
+        with self._changed:
+            self._waiting.append(_Waiting(self._place(entry), None, future))
+            self._hurried = True
+            self._changed.notify()
         return future.result()
 
     def close(self) -> None:
@@ -132,32 +154,77 @@ class LogWriter:
     ) -> None:
         self.close()
 
-    def _enqueue(
-        self,
-        entry: AnyEntry,
-        loop: asyncio.AbstractEventLoop | None,
-        future: asyncio.Future[int] | Future[int],
-    ) -> None:
-        with self._changed:  # (1)
-            if self._failure:
-                raise self._failure
-            if self._closing:
-                raise refuse("ledger.closed", where=self._folder)
-            raw = entries.encode(Recorded(self._next, int(time.time() * 1000), entry))
-            self._queue.append(_Waiting(self._next, raw, loop, future))
-            self._next += 1
-            if len(self._queue) == 1:
+    def _require(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._closing:
+            raise refuse("ledger.closed", where=self._folder)
+
+    def _place(self, entry: AnyEntry) -> int:
+        """Give the entry its place, if it may have one."""
+        self._require()
+        index = self._written + len(self._placed)
+        self._placed.append(entries.encode(Recorded(index, int(time.time() * 1000), entry)))
+        return index
+
+    def _in_turn(self, entry: AnyEntry, among: list[_Waiting]) -> asyncio.Future[int]:
+        """Place the entry; what is placed is written when this turn of the loop is over."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        with self._changed:
+            among.append(_Waiting(self._place(entry), loop, future))
+            if loop not in self._turns:
+                self._turns.add(loop)
+                loop.call_soon(self._turn, loop)
+        return future
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Step 2."""
+        with self._changed:
+            self._turns.discard(loop)
+            try:
+                self._write_placed()
+            except Exception as error:
+                self._fail(error)
+                return
+            begun = self._begun.copy()
+            self._begun.clear()
+            if self._waiting:
+                self._changed.notify()
+            elif (now := time.monotonic()) >= self._hurry_at:
+                self._hurry_at = now + HIDDEN_SECONDS
+                loop.call_later(HIDDEN_SECONDS, self._hurry)
+        _tell(begun, None, loop)
+
+    def _hurry(self) -> None:
+        with self._changed:
+            self._hurry_at = 0.0
+            if self._durable < self._written:
+                self._hurried = True
                 self._changed.notify()
 
+    def _write_placed(self) -> None:
+        """Sign for what is placed, and give it to the kernel."""
+        raws = self._placed
+        if not raws or self._failure:
+            return
+        start = self._tree.size
+        for raw in raws:
+            self._tree.push(leaf_hash(raw))
+        checkpoint = Checkpoint(self._origin, self._tree.size, self._tree.root())
+        self._signed = self._key.sign(checkpoint)
+        self._segments.write(start, raws, self._signed)
+        self._kept += raws
+        self._placed = []
+        self._written = checkpoint.size
+
     def _run(self) -> None:
-        """The writer's thread: steps 2 to 4 until ``close``, and then what is left."""
-        batch: list[_Waiting] = []
+        """The writer's thread: steps 3 and 4 until ``close``, and then what is left."""
         due: float | None = None
         try:
             while not self._failure:
-                batch, last = self._take(due)
-                if batch:
-                    self._commit(batch)
+                last = self._wait(due)
+                if self._sync():
                     due = due or time.monotonic() + self._publish_seconds
                 if last:
                     self._publish_rest()
@@ -165,42 +232,48 @@ class LogWriter:
                 if due and time.monotonic() >= due:
                     due = None if self._publish_beside() else time.monotonic() + _BUSY_SECONDS
         except Exception as error:
-            self._fail(error, batch)
+            self._fail(error)
 
-    def _take(self, due: float | None) -> tuple[list[_Waiting], bool]:
-        """What is queued, and whether that is the end; returns with nothing when it is ``due``."""
+    def _wait(self, due: float | None) -> bool:
+        """Wait until there is something to do; whether it is the last."""
         with self._changed:
-            while not (self._queue or self._closing or self._failure):
+            while not (self._hurried or self._closing or self._failure):
+                if self._waiting and self._waiting[0].index < self._written:
+                    break
                 left = None if due is None else due - time.monotonic()
                 if left is not None and left <= 0:
-                    return [], False
+                    break
                 self._changed.wait(left)
-            count = min(len(self._queue), MAX_BATCH)
-            return [self._queue.popleft() for _ in range(count)], self._closing and not count
+            self._hurried = False
+            self._write_placed()  # what came from threads, and at the end
+            return self._closing
 
-    def _commit(self, batch: list[_Waiting]) -> None:
-        """Steps 2 and 3."""
-        raws = [waiting.raw for waiting in batch]
-        start = self._tree.size
-        for raw in raws:
-            self._tree.push(leaf_hash(raw))
-        checkpoint = Checkpoint(self._origin, self._tree.size, self._tree.root())
-        signed = self._key.sign(checkpoint)
-        self._segments.append(start, raws, signed)
+    def _sync(self) -> bool:
+        """Step 3; whether there was anything to bring to the disk."""
+        with self._changed:
+            size, signed = self._written, self._signed
+        if size == self._durable:
+            return False
+        self._segments.sync()
         self._seen.put(signed)
-        self._signed = signed
-        self._durable = checkpoint.size
-        self._kept += raws
-        _tell(batch, None)
+        with self._changed:
+            self._durable = size
+            ready = [waiting for waiting in self._waiting if waiting.index < size]
+            self._waiting[:] = [waiting for waiting in self._waiting if waiting.index >= size]
+            begun = [waiting for waiting in self._begun if waiting.index < size]
+            self._begun[:] = [waiting for waiting in self._begun if waiting.index >= size]
+        _tell(ready + begun, None)
+        return True
 
     def _publication(self) -> Publication:
-        """All that is not published yet; the caller publishes it."""
-        first_bundle = self._published // TILE_WIDTH
-        entries = self._kept
-        self._kept = entries[(self._durable // TILE_WIDTH - first_bundle) * TILE_WIDTH :]
-        self._published = self._durable
-        found = [*self._tree.take_full(), *self._tree.partial()]
-        return Publication(self._signed, self._durable, found, first_bundle, entries)
+        """All that is written and not published yet; the caller publishes it, and so syncs it."""
+        with self._changed:
+            first_bundle = self._published // TILE_WIDTH
+            kept = self._kept
+            self._kept = kept[(self._written // TILE_WIDTH - first_bundle) * TILE_WIDTH :]
+            self._published = self._written
+            found = [*self._tree.take_full(), *self._tree.partial()]
+            return Publication(self._signed, self._written, found, first_bundle, kept)
 
     def _publish_beside(self) -> bool:
         """Step 4; whether the publisher was free."""
@@ -224,29 +297,34 @@ class LogWriter:
             publish(self._folder.path, publication)
             self._seen.sync()
         except Exception as error:
-            self._fail(error, [])
+            self._fail(error)
 
-    def _fail(self, error: Exception, batch: list[_Waiting]) -> None:
+    def _fail(self, error: Exception) -> None:
         """Step 5."""
         problem = error.strerror if isinstance(error, OSError) else type(error).__name__
         with self._changed:
             failure = refuse("ledger.write_failed", where=self._folder, problem=problem)
             self._failure = self._failure or failure
-            waiting = [*batch, *self._queue]
-            self._queue.clear()
+            waiting = [*self._begun, *self._waiting]
+            self._begun.clear()
+            self._waiting.clear()
             self._changed.notify()
         _tell(waiting, self._failure)
 
 
-def _tell(batch: list[_Waiting], failure: StrongroomError | None) -> None:
-    """Step 3: one wake-up for each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
-    for waiting in batch:
-        if waiting.loop is None:
-            _settle([waiting], failure)
-        else:
-            loops.setdefault(waiting.loop, []).append(waiting)
+def _tell(
+    waiting: list[_Waiting],
+    failure: StrongroomError | None,
+    here: asyncio.AbstractEventLoop | None = None,
+) -> None:
+    """Tell callers, those of the loop that runs ``here`` at once: one wake-up for each other."""
+    loops: dict[asyncio.AbstractEventLoop | None, list[_Waiting]] = {}
+    for each in waiting:
+        loops.setdefault(each.loop, []).append(each)
     for loop, theirs in loops.items():
+        if loop is None or loop is here:
+            _settle(theirs, failure)
+            continue
         with suppress(RuntimeError):  # the loop has ended, and its callers with it
             loop.call_soon_threadsafe(_settle, theirs, failure)
 
