@@ -100,6 +100,29 @@ def test_values_of_the_wrong_shape_are_withheld(stream: io.StringIO) -> None:
     assert line["withheld"] == sorted(odd)
 
 
+def test_a_library_that_set_up_its_own_way_out_loses_it() -> None:
+    own = io.StringIO()
+    theirs = logging.getLogger("uvicorn.access")
+    theirs.addHandler(logging.StreamHandler(own))
+    theirs.propagate = False
+    theirs.setLevel(logging.INFO)
+    theirs.warning(PROMPT)
+    assert PROMPT in own.getvalue()  # control: before, it went where it liked
+    own.truncate(0)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+    found = io.StringIO()
+    try:
+        logs.configure("info", found)
+        theirs.info(PROMPT)
+        theirs.warning(PROMPT)
+    finally:
+        root.handlers[:], root.level, logging.raiseExceptions = before
+    assert own.getvalue() == ""
+    (line,) = lines(found)
+    assert str(line["at"]).startswith("uvicorn.access:")
+
+
 def test_libraries_are_heard_only_when_they_warn(stream: io.StringIO) -> None:
     logging.getLogger("asyncio").info("slow")
     logging.getLogger("asyncio").warning("slow")

@@ -99,15 +99,38 @@ def seal(
         EnvironmentLacks: the disk is full or cannot be written.
     """
     claims = make_claims(model_id, release, policy, previous, not_after)
+    with ExitStack() as stack:
+        opened = open_source(source, stack)  # (1)
+        return seal_opened(
+            opened,
+            destination,
+            signer=signer,
+            wrap=wrap,
+            claims=claims,
+            policy=policy,
+            progress=progress,
+        )
+
+
+def seal_opened(
+    opened: Source,
+    destination: Path,
+    *,
+    signer: SigningKey,
+    wrap: Sequence[Wrap],
+    claims: Claims,
+    policy: DisclosurePolicy,
+    progress: parallel.Progress | None = None,
+) -> Manifest:
+    """Steps 2 to 5, for a source that is open: a folder's, or one in memory; see ``seal``."""
     if not wrap:
         raise refuse("artifact.no_recipients")
     with ExitStack() as stack:
-        opened = open_source(source, stack)  # (1)
         plans, parameters = _plan(opened, policy)  # (2)
         seal_id = secrets.token_hex(16)  # (3)
         key = DataKey.generate()
         stack.callback(key.wipe)
-        context = wrapping_context(seal_id, model_id)
+        context = wrapping_context(seal_id, claims.model_id)
         recipients = encode_recipients([wrap_for(key, context) for wrap_for in wrap])
         with new_folder(destination) as folder:  # (4)
             parts, hashes = _write_parts(folder, plans, parameters, key, seal_id, progress)

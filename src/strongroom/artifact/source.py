@@ -52,7 +52,7 @@ class Shard:
 
     def require_unchanged(self) -> None:
         """``artifact.changed_while_reading`` if size or time of change moved since opening."""
-        if _status(self.fd) != self.status:
+        if status_of(self.fd) != self.status:
             raise refuse("artifact.changed_while_reading", name=shown(self.name))
 
 
@@ -101,7 +101,7 @@ def _open_shard(folder: Path, name: str, stack: ExitStack) -> Shard:
         raise _bad_index(f"{shown(name)} is not a safetensors file")
     fd = _open(folder, name)
     stack.callback(os.close, fd)
-    return Shard(name, fd, read_header(fd, name), _status(fd))
+    return Shard(name, fd, read_header(fd, name), status_of(fd))
 
 
 def _require_distinct(shards: tuple[Shard, ...], weight_map: dict[str, str] | None) -> None:
@@ -187,7 +187,8 @@ def _open(folder: Path, name: str) -> int:
     return fd
 
 
-def _status(fd: int) -> tuple[int, int]:
+def status_of(fd: int) -> tuple[int, int]:
+    """Size and time of change of an open file."""
     status = os.fstat(fd)
     return status.st_size, status.st_mtime_ns
 

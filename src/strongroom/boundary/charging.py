@@ -8,7 +8,8 @@ charges what leaves, the gateway reserves the most that a request could be charg
 2. how a generation ended (five reasons, and refusals that come late): log2(8), charged when it is
    admitted, so that it can always be said;
 3. a label: log2(classes). A rounded score: log2(101). Any other score: 32 bits. An index of one of
-   the likeliest: log2(vocabulary) or log2(classes).
+   the likeliest: log2(vocabulary) or log2(classes);
+4. a number of an embedding: log2(255).
 
 Charges are integers in grains of 1/1024 bit, rounded up to the next grain, exactly (no float is
 involved).
@@ -36,6 +37,9 @@ def choice(outcomes: int) -> int:
 ROUNDED_SCORE = choice(101)
 """Charge of a probability rounded to two decimals."""
 
+EMBEDDED = choice(255)
+"""Charge of one number of an embedding, -127 to 127."""
+
 ENDING = choice(8)
 """Charge of how a generation ended."""
 
@@ -52,6 +56,11 @@ def label_charge(
     """Charge of one classified row: its label and ``scores`` scores, with class indices or not."""
     score = ROUNDED_SCORE if rounded else SCORE
     return choice(classes) + scores * (score + (choice(classes) if indexed else 0))
+
+
+def embedding_charge(texts: int, width: int) -> int:
+    """Charge of the embeddings of so many texts."""
+    return texts * width * EMBEDDED
 
 
 def millibits(grains: int) -> int:

@@ -1,8 +1,9 @@
 """The closed set of frames that cross between gateway and keeper.
 
-The gateway may ask for little: generate, classify, cancel. The keeper answers with token ids,
-labels and, where the sealed policy grants them, scores. Nothing else has a name here, so nothing
-else can cross. Unknown fields are refused on both sides; every collection is bounded.
+The gateway may ask for little: generate, classify, embed, cancel; and bring sealed adapters, which
+it cannot open. The keeper answers with token ids, labels and, where the sealed policy grants them,
+scores and embeddings. Nothing else has a name here, so nothing else can cross. Unknown fields are
+refused on both sides; every collection is bounded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PROTOCOL: int = 2
+PROTOCOL: int = 5
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 """Largest frame in either direction (a tokenizer travels in ``Hello``)."""
@@ -25,8 +26,12 @@ MAX_TO_KEEPER_BYTES = MAX_TENSOR_BYTES + 64 * 1024
 
 MAX_TOP_LOGPROBS = 5
 MAX_ROWS = 4096
+MAX_TEXTS = 16
+MAX_WIDTH = 65_536
 MAX_CLASSES = 65_536
 MAX_TENANTS = 4096
+MAX_ADAPTER_BYTES = 512 * 1024 * 1024
+MAX_PIECE_BYTES = 4 * 1024 * 1024
 
 RequestId = Annotated[int, Meta(ge=1, le=2**53)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -39,6 +44,7 @@ Bits = Annotated[float, Meta(ge=0, le=1e18)]
 Code = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(max_length=4096)]
 Name = Annotated[str, Meta(max_length=1024)]
+AdapterName = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_\-]*\Z")]
 SchemaName = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_\-]*\Z")]
 
 Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
@@ -59,21 +65,26 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
 
 
+Text = Annotated[tuple[TokenId, ...], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+
+
 class Generate(Frame, frozen=True, tag="generate"):
     """Continue ``tokens`` by at most ``max_tokens`` tokens.
 
     ``top_logprobs`` asks for the probabilities of the k likeliest tokens at each position
     (0: none); the keeper refuses it unless the sealed policy grants that rung to ``tenant``.
-    ``schema`` names the registered schema to which the answer is held.
+    ``schema`` names the registered schema to which the answer is held, ``adapter`` a loaded adapter
+    of ``tenant`` through which the tokens go; without one they go through the bare base.
     """
 
     id: RequestId
     tenant: Tenant
-    tokens: Annotated[tuple[TokenId, ...], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+    tokens: Text
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_PROMPT_TOKENS)]
     sampling: Sampling = Sampling()
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] = 0
     schema: SchemaName = ""
+    adapter: AdapterName = ""
 
 
 class Classify(Frame, frozen=True, tag="classify"):
@@ -91,8 +102,39 @@ class Classify(Frame, frozen=True, tag="classify"):
     scores: bool = False
 
 
+class Embed(Frame, frozen=True, tag="embed"):
+    """Embed each of ``texts`` (token ids); refused where the sealed policy grants no embeddings."""
+
+    id: RequestId
+    tenant: Tenant
+    texts: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=MAX_TEXTS)]
+
+
+class LoadAdapter(Frame, frozen=True, tag="load_adapter"):
+    """A piece of a sealed adapter of ``tenant``, from ``offset`` on, of ``size`` bytes in all.
+
+    Pieces come in order under one ``id``; the last is answered. Another adapter that begins drops
+    one that was not finished.
+    """
+
+    id: RequestId
+    tenant: Tenant
+    adapter: Annotated[AdapterName, Meta(min_length=1)]
+    size: Annotated[int, Meta(ge=1, le=MAX_ADAPTER_BYTES)]
+    offset: Annotated[int, Meta(ge=0, lt=MAX_ADAPTER_BYTES)]
+    data: Annotated[bytes, Meta(min_length=1, max_length=MAX_PIECE_BYTES)]
+
+
+class UnloadAdapter(Frame, frozen=True, tag="unload_adapter"):
+    """Forget a loaded adapter of ``tenant``; refused while a request goes through it."""
+
+    id: RequestId
+    tenant: Tenant
+    adapter: Annotated[AdapterName, Meta(min_length=1)]
+
+
 class Cancel(Frame, frozen=True, tag="cancel"):
-    """Stop generating for ``id``; the keeper still answers with ``Done`` if it had not."""
+    """Stop working for ``id``; the keeper still answers with ``Done`` if it had not."""
 
     id: RequestId
 
@@ -107,8 +149,9 @@ class AskStatus(Frame, frozen=True, tag="ask_status"):
 class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the gateway needs to know in order to speak for the model; no weight among it.
 
-    For ``causal-lm``: ``tokenizer`` is a ``tokenizer.json``, ``chat_template`` a Jinja template
-    and ``special_tokens`` the named ones that templates may use (``bos_token``: ``<s>``, ...).
+    For ``causal-lm``: ``tokenizer`` is a ``tokenizer.json``, ``chat_template`` a Jinja template,
+    ``special_tokens`` the named ones that templates may use (``bos_token``: ``<s>``, ...) and
+    ``embedding_width`` how many numbers an embedding has.
     For ``classifier``: ``input_dtype``, ``input_shape`` (without the batch axis), ``input_range``
     and ``labels``.
     """
@@ -121,6 +164,7 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tenant to rung; ``*`` is everybody else."""
     context_length: Count = 0
     vocab_size: Count = 0
+    embedding_width: Annotated[int, Meta(ge=0, le=MAX_WIDTH)] = 0
     max_streams: Count = 1
     eos_token_ids: Annotated[tuple[TokenId, ...], Meta(max_length=64)] = ()
     tokenizer: Annotated[bytes, Meta(max_length=MAX_FRAME_BYTES)] = b""
@@ -195,6 +239,24 @@ class Labels(Frame, frozen=True, tag="labels"):
     top: Annotated[tuple[TopIndices, ...], Meta(max_length=MAX_ROWS)] = ()
 
 
+class Embeddings(Frame, frozen=True, tag="embeddings"):
+    """Answer to ``Embed``: for each text ``embedding_width`` signed bytes, row by row.
+
+    A row is the model's mean hidden state over the text, scaled so that its largest number is 127
+    or -127, and rounded: its direction, in steps.
+    """
+
+    id: RequestId
+    data: Annotated[bytes, Meta(min_length=1, max_length=MAX_TEXTS * MAX_WIDTH)]
+
+
+class AdapterState(Frame, frozen=True, tag="adapter_state"):
+    """Answer to ``LoadAdapter`` and ``UnloadAdapter``: whether it is loaded now."""
+
+    id: RequestId
+    loaded: bool
+
+
 class Refused(Frame, frozen=True, tag="refused"):
     """The keeper will not do what ``id`` asked; ``code`` is stable, ``message`` one sentence."""
 
@@ -214,5 +276,12 @@ class Status(Frame, frozen=True, tag="status"):
     budget_bits_day: Bits
 
 
-ToKeeper = Generate | Classify | Cancel | AskStatus
-ToGateway = Hello | Tokens | Done | Labels | Refused | Status
+class Fault(Frame, frozen=True, tag="fault"):
+    """Last frame of a keeper that may not go on: ``code`` is stable, ``message`` one sentence."""
+
+    code: Code
+    message: Sentence
+
+
+ToKeeper = Generate | Classify | Embed | LoadAdapter | UnloadAdapter | Cancel | AskStatus
+ToGateway = Hello | Tokens | Done | Labels | Embeddings | AdapterState | Refused | Status | Fault

@@ -37,8 +37,8 @@ class Threat:
 _RUNG = Control("a sealed disclosure policy", "concepts.md", "strongroom", "measured")
 _BUDGET = Control("budgets of an organisation", "limits.md", "operator", "measured")
 _DETECTION = Control("detection of copying", "detection.md", "strongroom", "measured")
-_EGRESS = Control("the egress meter", "egress.md", "strongroom", "verified")
-_SEAL = Control("the sealed model", "concepts.md", "strongroom", "verified")
+_EGRESS = Control("the egress meter", "egress.md", "strongroom", "measured")
+_SEAL = Control("the sealed model", "concepts.md", "strongroom", "measured")
 _LOCKDOWN = Control("the keeper's lock-down", "lockdown.md", "strongroom", "verified")
 _RECORD = Control("the record", "record.md", "strongroom", "verified")
 
@@ -50,6 +50,8 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0024.000",
             "OWASP-ML:ML04:2023",
             "OWASP-LLM:LLM02:2025",
+            "OWASP-AITG:AITG-MOD-04",
+            "CoSAI-RM:riskInferredSensitiveData",
             "NIST-AML:NISTAML.033",
             "EDPB:28/2024",
         ),
@@ -67,6 +69,10 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0057",
             "OWASP-ML:ML03:2023",
             "OWASP-LLM:LLM02:2025",
+            "OWASP-AITG:AITG-MOD-05",
+            "OWASP-AITG:AITG-APP-03",
+            "OWASP-AITG:AITG-DAT-01",
+            "CoSAI-RM:riskSensitiveDataDisclosure",
             "NIST-AML:NISTAML.032",
             "EDPB:28/2024",
         ),
@@ -77,9 +83,12 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
         ("cloning", "reverse engineering"),
         (
             "ATLAS:AML.T0024.002",
+            "ATLAS:AML.T0005.001",
             "ATLAS:AML.T0014",
             "OWASP-ML:ML05:2023",
             "OWASP-LLM:LLM10:2025",
+            "OWASP-AITG:AITG-APP-09",
+            "CoSAI-RM:riskModelReverseEngineering",
             "NIST-AML:NISTAML.031",
             "RAND-SL:SL2",
         ),
@@ -88,7 +97,17 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
     Threat(
         "the weights leave",
         ("base from adapters",),
-        ("ATLAS:AML.T0025", "RAND-SL:SL3", "GPAI-CoP:Commitment-6", "OWASP-LLM:LLM03:2025"),
+        (
+            "ATLAS:AML.T0025",
+            "OWASP-AITG:AITG-INF-06",
+            "OWASP-AITG:AITG-DAT-02",
+            "CoSAI-RM:riskModelExfiltration",
+            "CoSAI-RM:riskCovertChannelsInModelOutputs",
+            "CoSAI-RM:riskAcceleratorAndSystemSideChannels",
+            "RAND-SL:SL3",
+            "GPAI-CoP:Commitment-6",
+            "OWASP-LLM:LLM03:2025",
+        ),
         (_SEAL, _LOCKDOWN, _EGRESS),
     ),
     Threat(
@@ -100,6 +119,8 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0043.000",
             "ATLAS:AML.T0043.001",
             "OWASP-ML:ML01:2023",
+            "OWASP-AITG:AITG-MOD-01",
+            "CoSAI-RM:riskModelEvasion",
             "NIST-AML:NISTAML.022",
         ),
         (
@@ -111,7 +132,12 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
     Threat(
         "a prompt makes the model say what it should not",
         ("targeted output",),
-        ("ATLAS:AML.T0054", "OWASP-LLM:LLM01:2025"),
+        (
+            "ATLAS:AML.T0054",
+            "OWASP-LLM:LLM01:2025",
+            "OWASP-AITG:AITG-APP-01",
+            "CoSAI-RM:riskPromptInjection",
+        ),
         (Control("the content policy", "content-policy.md", "operator", "declared"), _RECORD),
     ),
     Threat(
@@ -120,7 +146,16 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
         (
             "ATLAS:AML.T0018",
             "ATLAS:AML.T0020",
+            "OWASP-ML:ML02:2023",
             "OWASP-ML:ML10:2023",
+            "OWASP-AITG:AITG-MOD-02",
+            "OWASP-AITG:AITG-MOD-03",
+            "OWASP-AITG:AITG-INF-01",
+            "OWASP-AITG:AITG-INF-05",
+            "CoSAI-RM:riskDataPoisoning",
+            "CoSAI-RM:riskModelSourceTampering",
+            "CoSAI-RM:riskModelDeploymentTampering",
+            "CoSAI-RM:riskAdapterPEFTInjection",
             "OWASP-LLM:LLM04:2025",
             "NIST-AML:NISTAML.023",
             "NIST-AML:NISTAML.013",
@@ -130,7 +165,15 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
     Threat(
         "the service is burnt or stalled",
         ("abuse",),
-        ("ATLAS:AML.T0029", "ATLAS:AML.T0034", "OWASP-LLM:LLM10:2025"),
+        (
+            "ATLAS:AML.T0029",
+            "ATLAS:AML.T0034",
+            "ATLAS:AML.T0034.000",
+            "OWASP-LLM:LLM10:2025",
+            "OWASP-AITG:AITG-INF-02",
+            "CoSAI-RM:riskDenialOfMLService",
+            "CoSAI-RM:riskEconomicDenialOfWallet",
+        ),
         (_BUDGET, _EGRESS, Control("the switch", "operations.md", "strongroom", "verified")),
     ),
 )

@@ -100,6 +100,11 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # libraries: their warnings' places, no more
+    for logger in list(logging.Logger.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):  # a library that set up its own way out has none
+            logger.handlers.clear()
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
     logging.getLogger("strongroom").setLevel(levels[level])
     logging.raiseExceptions = False  # or a broken pipe would print records with a traceback
 

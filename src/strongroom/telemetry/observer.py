@@ -20,10 +20,10 @@ from typing import Literal, Protocol
 
 from strongroom.telemetry.counts import COMMIT_SECONDS, REQUEST_SECONDS, Histogram, Labelled
 
-Route = Literal["chat", "completions", "infer", "other"]
+Route = Literal["chat", "completions", "embeddings", "infer", "other"]
 """``chat``, ``completions`` and ``infer`` reach the model; ``other`` is everything else."""
 
-ROUTES: tuple[Route, ...] = ("chat", "completions", "infer", "other")
+ROUTES: tuple[Route, ...] = ("chat", "completions", "embeddings", "infer", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,10 @@ class Watched:
         self._numbers.first_output.add(self.first)
 
     def finished(self, reason: str, output_tokens: int, egress_millibits: int) -> None:
-        """Answered in full. ``reason``: ``stop``, ``length``, ``egress``, ``label``, ``served``."""
+        """Answered in full.
+
+        ``reason``: ``stop``, ``length``, ``egress``, ``label``, ``embedding`` or ``served``.
+        """
         if self._end(reason, 200, output_tokens, egress_millibits):
             self._numbers.finished.bump(reason)
 

@@ -19,8 +19,13 @@ from strongroom.telemetry.observer import Watched
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
-_OPERATIONS: Final = {"chat": "chat", "completions": "text_completion", "infer": "classify"}
-_PLAIN_ENDS: Final = frozenset({"stop", "length", "egress", "label", "served"})
+_OPERATIONS: Final = {
+    "chat": "chat",
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+    "infer": "classify",
+}
+_PLAIN_ENDS: Final = frozenset({"stop", "length", "egress", "label", "embedding", "served"})
 
 
 class GenAiTracer:
