@@ -36,6 +36,7 @@ def test_other_forms_are_refused() -> None:
     for change in ({"extra": 1}, {"version": 2}, {"evidence": {"report": "AQI"}}, {"crls": None}):
         text = json.dumps({**document, **change}, sort_keys=True, separators=(",", ":"))
         assert code(text.encode()) == "attest.bundle_form"
+    assert code(raw.replace(b'"kind":', b'"\xebind":')) == "attest.bundle_form"
     twice = raw.replace(b'"kind":', b'"kind":"tdx","kind":')
     assert code(twice) == "attest.bundle_form"
 

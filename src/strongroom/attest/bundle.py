@@ -81,7 +81,7 @@ def decode(raw: bytes) -> Bundle:
         raise refusal(REASONS, "attest.bundle_size")
     try:
         bundle = msgspec.json.decode(raw, type=Bundle)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(REASONS, "attest.bundle_form") from error
     if encode(bundle) != raw.removesuffix(b"\n"):
         raise refusal(REASONS, "attest.bundle_form")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from strongroom.attest.bundle import Bundle
 from strongroom.attest.interface import EvidenceRefused
 from strongroom.attest.nvidia.bundled import verify_bundle
-from strongroom.attest.nvidia.evidence import gpu_nonce, read_devices, read_hex
+from strongroom.attest.nvidia.evidence import read_devices, read_hex
 from strongroom.attest.nvidia.expectations import Expectations
+from strongroom.attest.nvidia.nonce import gpu_nonce
 
 from .world import FIXTURES, gpu, judge
 

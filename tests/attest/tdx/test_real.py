@@ -157,7 +157,7 @@ def test_a_real_ccel_is_read_to_its_end() -> None:
 def test_gcp_padding_and_report_data_are_as_captured() -> None:
     quote = blob("tdx/gcp_cos_quote.dat")
     assert len(quote) == 8000
-    assert body.parse(quote[48:632]).report_data == bytes(64)
+    assert body.parse(quote[48:632]).report_data == blob("tdx/gcp_cos_nonce.dat")
 
 
 def test_collateral_parts_are_what_the_json_holds() -> None:

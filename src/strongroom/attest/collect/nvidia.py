@@ -81,7 +81,7 @@ class NvidiaCollector:
         """A bundle with one report a GPU, without manifests.
 
         Args:
-            report_data: the 32-byte nonce; see :func:`strongroom.attest.nvidia.evidence.gpu_nonce`.
+            report_data: the 32-byte nonce; see :func:`strongroom.attest.nvidia.nonce.gpu_nonce`.
 
         Raises:
             EnvironmentLacks: ``attest.nvml_missing`` or ``attest.nvml_failed``.

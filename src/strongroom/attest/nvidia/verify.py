@@ -10,7 +10,7 @@
       attested (11.1), and all switches connect one set of as many GPUs as were attested (11.2).
 
 What this does not prove: that these GPUs hang on the CPU that attested. That rests on the nonce
-(see :func:`.evidence.gpu_nonce`), on the CPU's measured software asking its own GPUs, and on the
+(see :func:`.nonce.gpu_nonce`), on the CPU's measured software asking its own GPUs, and on the
 encrypted channel that the driver sets up afterwards.
 """
 
