@@ -19,6 +19,7 @@ from strongroom.errors import StrongroomError
 from strongroom.keys.hpke import HpkeIdentity
 from strongroom.release import messages
 from strongroom.release.evidence import LocalAttester
+from strongroom.release.judging import CountApprovals
 from strongroom.release.messages import Release, Runtime, Signed
 from strongroom.release.policies.document import Document
 from strongroom.release.policies.embedded import embedded
@@ -28,6 +29,7 @@ from strongroom.release.requester import Grant, Requester
 from strongroom.release.service_key import ServiceKey
 
 CONTEXT = b"one sealed model"
+MODEL, RELEASE = "acme/llama", 3
 MANIFEST = "ab" * 32
 CONFIGURATION = "cd" * 32
 
@@ -41,6 +43,7 @@ class Desk:
     policy: Document = field(default_factory=embedded)
     now: float = 1_000_000.0
     records: list[Decision] = field(default_factory=list)
+    approvals: CountApprovals | None = None
 
     def __post_init__(self) -> None:
         self.key = DataKey.generate()
@@ -52,6 +55,7 @@ class Desk:
             policy=self.policy,
             record=self.records.append,
             clock=Clock(lambda: self.now, lambda: self.now),
+            approvals=self.approvals,
         )
 
     @property
@@ -62,10 +66,11 @@ class Desk:
         arguments: dict[str, Any] = {
             "recipients": [self.recipient],
             "context": CONTEXT,
+            "model": MODEL,
+            "release": RELEASE,
             "manifest_digest": MANIFEST,
             "attester": LocalAttester(CONFIGURATION),
             "service_key": self.service_key.public,
-            "clock": lambda: self.now,
         }
         return Requester(**{**arguments, **changes})
 

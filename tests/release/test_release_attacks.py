@@ -187,6 +187,8 @@ def test_evidence_presented_before(desk: Desk) -> None:
     [
         ({"tee_public": HpkeIdentity.generate().recipient.public}, "release.evidence_unbound"),
         ({"manifest_digest": "00" * 32}, "release.evidence_unbound"),
+        ({"model": "acme/other"}, "release.evidence_unbound"),
+        ({"release": 4}, "release.evidence_unbound"),
         ({"context": b"another model"}, "release.evidence_unbound"),
         ({"audience": "00" * 16}, "release.other_audience"),
     ],
@@ -214,14 +216,20 @@ def test_evidence_that_lies(desk: Desk, changes: dict[str, object], code: str) -
 
 
 def test_evidence_of_no_known_form(desk: Desk) -> None:
-    for content in (b"", b"{}", b'{"kind":"snp"}', b"\xff"):
+    for content, code in (
+        (b"", "attest.bundle_form"),
+        (b"{}", "attest.bundle_form"),
+        (b'{"kind":"snp"}', "attest.bundle_form"),
+        (b"\xff", "attest.bundle_form"),
+        (b'{"kind":"local"}', "attest.local_form"),
+    ):
         session = desk.service.open_session()
         _, request = desk.prepared(session)
         release = msgspec.structs.replace(
             msgspec.json.decode(request, type=Release), evidence=content
         )
         answer = desk.send(session, msgspec.json.encode(release))
-        assert refused(answer) == "attest.local_form"
+        assert refused(answer) == code
 
 
 def test_the_peer_must_be_known_and_ours(desk: Desk) -> None:
@@ -364,7 +372,7 @@ def test_info_binds_policy_and_key(desk: Desk) -> None:
     assert _accept_resigned(desk, key_id="another") == "keys.altered"
     sealed = os.urandom(32 + 1120 + 16)
     assert _accept_resigned(desk, sealed=sealed) == "keys.altered"
-    over = messages.Lease(not_after=int(desk.now), renew_before=int(desk.now))
+    over = messages.Lease(5, not_after=5, renew_before=5)
     assert _accept_resigned(desk, lease=over) == "release.lease_over"
 
 
@@ -472,8 +480,7 @@ def test_every_refusal_is_recorded_with_its_code(desk: Desk) -> None:
     assert (record.outcome, record.lease, record.assurance) == ("refused", None, None)
 
 
-def test_info_and_report_data_are_unambiguous() -> None:
+def test_info_is_unambiguous() -> None:
     one = binding.info(b"s" * 16, b"n" * 32, b"ab", "c", "d")
     assert one != binding.info(b"s" * 16, b"n" * 32, b"a", "bc", "d")
     assert one != binding.info(b"s" * 16, b"n" * 32, b"ab", "", "cd")
-    assert len(binding.report_data(b"x")) == binding.REPORT_BYTES

@@ -173,22 +173,65 @@ def test_there_must_be_exactly_one_guest(template: str, facts: tuple[Facts, ...]
 text = st.text(max_size=20)
 
 
+SAID = {
+    "kind": st.sampled_from(["snp", "tdx", "nitro", "azure-snp", "local"]) | text,
+    "product": st.just("Genoa") | text,
+    "chip": st.just("01" * 64) | text,
+    "measurements": st.just({"measurement": MEASURED})
+    | st.just({"code": "ef" * 32})
+    | st.dictionaries(text, text, max_size=3),
+    "claims": st.dictionaries(text, st.booleans() | text | st.integers(0, 99), max_size=3),
+}
+LISTS = st.builds(
+    Allowed,
+    products=st.just(("Genoa", "software")),
+    chips=st.sampled_from([(), ("01" * 64,)]),
+    gpu_products=st.sampled_from([(), ("GH100",)]),
+    gpus=st.integers(0, 2),
+    approvals=st.integers(0, 2),
+    manifests=st.sampled_from([(), (MANIFEST,)]),
+)
+
+
 @given(
-    kind=st.sampled_from(["snp", "tdx", "nitro", "azure-snp", "local"]) | text,
-    product=st.just("Genoa") | text,
-    chip=st.just("01" * 64) | text,
-    measurements=st.just({"measurement": MEASURED}) | st.dictionaries(text, text, max_size=3),
-    claims=st.dictionaries(text, st.booleans() | text | st.integers(0, 99), max_size=3),
+    template=st.sampled_from(PRODUCTION),
+    allow=LISTS,
+    said=st.fixed_dictionaries(SAID),
+    debug=st.booleans(),
     gpus=st.lists(st.just(H100), max_size=2),
     approvals=st.integers(0, 9),
-    template=st.sampled_from(PRODUCTION),
 )
 def test_no_production_policy_takes_software_only_evidence(
-    template: str, gpus: list[Facts], approvals: int, **said: Any
+    template: str,
+    allow: Allowed,
+    said: dict[str, Any],
+    debug: bool,
+    gpus: list[Facts],
+    approvals: int,
 ) -> None:
-    facts = Facts(assurance="SOFTWARE-ONLY", report_data=b"", debug=False, **said)
-    verdict = policy(template).decide((facts, *gpus), manifest=MANIFEST, approvals=approvals)
+    """Whatever else the facts say, and whatever the owner's lists let through."""
+    facts = Facts(assurance="SOFTWARE-ONLY", report_data=b"", debug=debug, **said)
+    verdict = policy(template, allow).decide((facts, *gpus), manifest=MANIFEST, approvals=approvals)
     assert not verdict.allowed
+
+
+@given(
+    allow=LISTS,
+    product=SAID["product"],
+    chip=SAID["chip"],
+    claims=SAID["claims"],
+    approvals=st.integers(2, 9),
+)
+def test_development_takes_what_production_refuses(
+    allow: Allowed, approvals: int, **said: Any
+) -> None:
+    """The control: nothing but the template stands between this evidence and a key."""
+    facts = replace(LOCAL, **said)
+    asked: dict[str, Any] = {"manifest": MANIFEST, "approvals": approvals}
+    accelerators = (H100,) * allow.gpus
+    assert policy("dev", allow).decide((facts, *accelerators), **asked).allowed
+    for template in PRODUCTION:
+        assert "hardware" in policy(template, allow).decide((facts, *accelerators), **asked).because
 
 
 def test_an_image_is_matched_by_all_its_measurements() -> None:

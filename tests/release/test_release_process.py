@@ -10,12 +10,15 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from release_desk import CONFIGURATION, CONTEXT, MANIFEST, code_of
+from release_desk import CONFIGURATION, CONTEXT, MANIFEST, MODEL, RELEASE, code_of
 
 from strongroom import framing
 from strongroom.artifact.data_key import DataKey
@@ -26,6 +29,7 @@ from strongroom.release import client, messages
 from strongroom.release.config import KeyringUnlocker, ReleaseConfig
 from strongroom.release.evidence import LocalAttester
 from strongroom.release.policies.embedded import embedded
+from strongroom.release.recording import acknowledgement
 from strongroom.release.requester import Grant
 from strongroom.release.service_key import ServiceKey
 
@@ -35,7 +39,7 @@ PASSPHRASE = b"correct horse battery"
 class Running:
     """A release process, the socket to it, and what it takes to ask it for a key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         keyring = FileKeyring.create(folder / "keyring", PASSPHRASE)
         self.key = DataKey.generate()
         self.recipient = keyring.wrap(self.key, CONTEXT)
@@ -48,25 +52,61 @@ class Running:
             release_fd=theirs.fileno(),
             # Ours, even if somebody edits the checkout between our start and the process's.
             policy=embedded(),
+            **more,
         )
         self.process = start(msgspec.json.encode(config), passphrase, theirs.fileno())
         theirs.close()
         os.close(passphrase)
+        self.decisions: list[dict[str, Any]] = []
+        self.acknowledge = True
+        self._keeping = threading.Thread(target=self._keep, daemon=True)
+        self._keeping.start()
 
     def obtain(self, recipient: Recipient | None = None) -> Grant:
         return client.obtain_key(
             self.sock,
             recipients=[recipient or self.recipient],
             context=CONTEXT,
+            model=MODEL,
+            release=RELEASE,
             manifest_digest=MANIFEST,
             evidence=LocalAttester(CONFIGURATION),
             service_key=self.service_key.public,
         )
 
-    def finish(self) -> tuple[int, list[dict[str, object]], str]:
+    def finish(self) -> tuple[int, list[dict[str, Any]], str]:
         """Exit code, decisions on standard output, and standard error."""
-        out, err = self.process.communicate(timeout=30)
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
+        code = self.process.wait(timeout=60)
+        self._keeping.join(60)
+        assert self.process.stderr is not None
+        return code, self.decisions, self.process.stderr.read()
+
+    def _keep(self) -> None:
+        """Keep the record, as whoever started the process does."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.decisions.append(json.loads(line))
+            if self.acknowledge:
+                self.say(acknowledgement(self.decisions[-1]["decision"]))
+
+    def say(self, line: bytes) -> None:
+        """One line on the process's standard input."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line.decode())
+            self.process.stdin.flush()
+
+    def close(self) -> None:
+        """Whatever happened, nothing of it stays."""
+        self.sock.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._keeping.join(60)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def _pipe(content: bytes) -> int:
@@ -83,6 +123,7 @@ def start(config: bytes, *descriptors: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "strongroom.release", "--config-fd", str(reading)],
             pass_fds=(reading, *descriptors),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -95,10 +136,7 @@ def start(config: bytes, *descriptors: int) -> subprocess.Popen[str]:
 def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
-    running.sock.close()
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.communicate()
+    running.close()
 
 
 def test_release_then_refusal_then_orderly_end(running: Running) -> None:
@@ -113,6 +151,45 @@ def test_release_then_refusal_then_orderly_end(running: Running) -> None:
     assert decisions[0]["assurance"] == "SOFTWARE-ONLY"
     assert decisions[0]["pid"] == os.getpid()
     assert decisions[0]["uid"] == os.geteuid()
+
+
+def test_no_key_leaves_before_its_decision_is_recorded(running: Running) -> None:
+    running.acknowledge = False
+    granted: list[Grant] = []
+    asking = threading.Thread(target=lambda: granted.append(running.obtain()), daemon=True)
+    asking.start()
+    until = time.monotonic() + 60
+    while not running.decisions and time.monotonic() < until:
+        time.sleep(0.01)
+    (decision,) = running.decisions
+    assert decision["outcome"] == "released"
+    asking.join(0.3)
+    assert asking.is_alive()  # it waits for its key
+    assert not granted
+    running.say(acknowledgement("another"))
+    asking.join(0.3)
+    assert not granted
+    running.say(acknowledgement(decision["decision"]))
+    asking.join(60)
+    assert granted[0].decision == decision["decision"]
+
+
+def test_who_started_it_is_gone_and_no_key_leaves(running: Running) -> None:
+    running.obtain()  # positive control
+    running.acknowledge = False
+    assert running.process.stdin is not None
+    running.process.stdin.close()
+    assert code_of(running.obtain) == "release.record_failed"
+    assert running.process.poll() is None
+
+
+def test_a_service_for_one_model_releases_no_other_s_key(tmp_path: Path) -> None:
+    running = Running(tmp_path, manifest="00" * 32)
+    assert code_of(running.obtain) == "release.other_model"
+    running.sock.close()
+    code, (decision,), _ = running.finish()
+    running.close()
+    assert (code, decision["reason"]) == (0, "release.other_model")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -175,6 +252,8 @@ def test_a_message_that_two_processes_wrote_has_no_sender(running: Running) -> N
     requester = Requester(
         recipients=[running.recipient],
         context=CONTEXT,
+        model=MODEL,
+        release=RELEASE,
         manifest_digest=MANIFEST,
         attester=LocalAttester(CONFIGURATION),
         service_key=running.service_key.public,

@@ -20,6 +20,8 @@ def obtain_key(
     *,
     recipients: Sequence[Recipient],
     context: bytes,
+    model: str,
+    release: int,
     manifest_digest: str,
     evidence: Attester,
     service_key: bytes,
@@ -31,8 +33,11 @@ def obtain_key(
         sock: a connected stream socket; it stays open, its timeout is set.
         recipients: the stanzas of the sealed model.
         context: what they are bound to (``recipient_context`` of the manifest).
+        model: the model's id, and
+        release: its release, as the manifest says.
         manifest_digest: SHA-256 (hex) of the manifest.
-        evidence: who produces the evidence, ``LocalAttester`` where there is no TEE.
+        evidence: who produces the evidence, ``LocalAttester`` where there is no TEE,
+            ``HardwareAttester`` where there is one.
         service_key: the pinned raw Ed25519 public key of the service, 32 bytes.
         timeout: seconds to wait for each answer.
 
@@ -46,6 +51,8 @@ def obtain_key(
     requester = Requester(
         recipients=recipients,
         context=context,
+        model=model,
+        release=release,
         manifest_digest=manifest_digest,
         attester=evidence,
         service_key=service_key,

@@ -1,6 +1,7 @@
-"""The workload's side of evidence. Today one kind: ``local``, the word of this machine's software.
+"""The workload's side of evidence where no hardware vouches for it: the word of its software.
 
-What local evidence is worth, and how it is judged, stands in ``strongroom.attest.local``.
+What that is worth, and how it is judged, stands in ``strongroom.attest.local``; ``hardware`` has
+the side of machines that have more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 import strongroom
-from strongroom.attest.local import LocalEvidence
+from strongroom.attest.local import REPORT_BYTES, LocalEvidence
 from strongroom.errors import EnvironmentLacks
 
 _MEASURE_LABEL = b"strongroom installation v1\0"
@@ -24,33 +25,48 @@ _MEASURE_LABEL = b"strongroom installation v1\0"
 class Attester(Protocol):
     """Whoever can produce evidence of one kind about the running workload."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The kind of the guest's evidence."""
+
+    def devices(self, nonce: bytes) -> bytes:
+        """Encoded evidence of the devices, that answers ``nonce`` (32 bytes); empty if none."""
 
     def attest(self, report_data: bytes) -> bytes:
-        """Encoded evidence that commits to ``report_data`` (48 bytes)."""
+        """Encoded evidence of the guest that commits to ``report_data`` (64 bytes)."""
 
 
 class LocalAttester:
-    """Produces local evidence.
+    """Produces local evidence. Made once, it opens no file any more: a keeper renews with it behind
+    its walls.
 
     Args:
         configuration: SHA-256 (hex) of the configuration that the process was started with.
+
+    Raises:
+        EnvironmentLacks: ``release.no_installation``.
     """
 
     kind = "local"
 
     def __init__(self, configuration: str) -> None:
         self._configuration = configuration
+        self._code = running_measurement()
+        self._kernel = f"{platform.system()} {platform.release()} {platform.machine()}"
+
+    def devices(self, nonce: bytes) -> bytes:
+        """None: nothing vouches for the path to them."""
+        return b""
 
     def attest(self, report_data: bytes) -> bytes:
-        """Measure the installation and say who we are."""
+        """Say what was measured at the start, and who we are."""
         return msgspec.json.encode(
             LocalEvidence(
-                code=running_measurement(),
+                code=self._code,
                 configuration=self._configuration,
-                kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+                kernel=self._kernel,
                 pid=os.getpid(),
-                report_data=report_data,
+                report_data=report_data[:REPORT_BYTES],  # the rest are zeros
             )
         )
 

@@ -4,8 +4,8 @@
 2. ``request`` takes the challenge. Its signature is checked against the pinned service key before
    anything in it is believed; it must offer our suite and kind of evidence.
 3. An ephemeral ML-KEM-768+X25519 key is made for this one answer. The runtime data (session,
-   nonce, the service as audience, that key, the model) are encoded, and evidence that commits to
-   them is produced.
+   nonce, the service as audience, that key, the model) are encoded; the devices answer a nonce
+   derived from them, and then the guest's evidence commits to them and to the devices' answer.
 4. ``accept`` takes the answer: signature first, then session, nonce, audience, model, evidence and
    lease are compared with what was sent, and only then is the key decrypted, under an ``info``
    computed from what was sent.
@@ -15,41 +15,35 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.recipients import Recipient
-from strongroom.errors import KeyRefused
 from strongroom.keys import hpke_keys
 from strongroom.keys.wiping import wipe
-from strongroom.release import binding, messages, service_key
+from strongroom.release import answers, binding
+from strongroom.release.answers import Asking, Sent, Wanted, refused
 from strongroom.release.evidence import Attester
-from strongroom.release.messages import Ask, Challenge, Lease, Refused, Release, Released, Runtime
-
-_Expected = TypeVar("_Expected", Challenge, Released)
+from strongroom.release.messages import Ask, Challenge, Lease, Release, Released
+from strongroom.release.renewal import Renewer
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A released key and the terms it came with. The holder wipes the key."""
+    """A released key and the terms it came with. The holder wipes the key.
+
+    ``renewer`` asks for longer terms, over the same connection or another.
+    """
 
     key: DataKey
     lease: Lease
     decision: str
     assurance: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    runtime: Runtime
-    evidence: bytes
-    private: MLKEM768X25519PrivateKey
+    renewer: Renewer
 
 
 class Requester:
@@ -58,10 +52,11 @@ class Requester:
     Args:
         recipients: the model's stanzas.
         context: what the stanzas are bound to.
+        model: the model's id, and
+        release: its release, as its manifest says.
         manifest_digest: SHA-256 (hex) of the model's manifest.
         attester: produces the evidence.
         service_key: the pinned raw Ed25519 public key of the service.
-        clock: Unix seconds.
     """
 
     def __init__(
@@ -69,18 +64,15 @@ class Requester:
         *,
         recipients: Sequence[Recipient],
         context: bytes,
+        model: str,
+        release: int,
         manifest_digest: str,
         attester: Attester,
         service_key: bytes,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._recipients = tuple(recipients)
-        self._context = context
-        self._manifest_digest = manifest_digest
-        self._attester = attester
-        self._service_key = service_key
-        self._clock = clock
-        self._sent: _Sent | None = None
+        self._wanted = Wanted(tuple(recipients), context, model, release, manifest_digest)
+        self._asking = Asking(attester, service_key)
+        self._sent: tuple[Sent, MLKEM768X25519PrivateKey] | None = None
 
     def ask(self) -> bytes:
         """Step 1: the message that asks for a challenge."""
@@ -94,21 +86,15 @@ class Requester:
                 ``release.unexpected_answer``, ``release.no_common_method``, or the service's own
                 code if it refused.
         """
-        challenge = self._open(payload, Challenge)
-        self._check_challenge(challenge)
+        message = answers.opened(payload, self._asking.service_key)
+        challenge = answers.expected(message, Challenge)
         private, public = _ephemeral()
-        runtime = Runtime(
-            session=challenge.session,
-            nonce=challenge.nonce,
-            audience=challenge.service_key_id,
-            tee_public=public,
-            manifest_digest=self._manifest_digest,
-            context=self._context,
+        sent = answers.attested(self._asking, challenge, self._wanted, public)
+        self._sent = sent, private
+        recipients = self._wanted.recipients
+        return msgspec.json.encode(
+            Release(sent.encoded, sent.evidence, recipients, sent.additional)
         )
-        encoded = msgspec.json.encode(runtime)
-        evidence = self._attester.attest(binding.report_data(encoded))
-        self._sent = _Sent(runtime, evidence, private)
-        return msgspec.json.encode(Release(encoded, evidence, self._recipients))
 
     def accept(self, payload: bytes) -> Grant:
         """Steps 4 and 5: the key.
@@ -117,13 +103,14 @@ class Requester:
             KeyRefused: as ``request``, and ``release.answer_mismatch``, ``release.lease_over``,
                 ``keys.altered``.
         """
-        sent, self._sent = self._sent, None
-        if sent is None:
-            raise _refused("release.unexpected_answer", "An answer came without a request.")
-        answer = self._open(payload, Released)
-        _check_answer(answer, sent)
-        if answer.lease.not_after <= self._clock():
-            raise _refused("release.lease_over", "The lease of the released key is over already.")
+        held, self._sent = self._sent, None
+        if held is None:
+            raise refused("release.unexpected_answer", "An answer came without a request.")
+        sent, private = held
+        message = answers.opened(payload, self._asking.service_key)
+        answer = answers.expected(message, Released)
+        answers.check(answer, sent)
+        answers.check_lease(answer.lease)
         info = binding.info(
             sent.runtime.session,
             sent.runtime.nonce,
@@ -131,34 +118,9 @@ class Requester:
             answer.policy_digest,
             answer.key_id,
         )
-        key = hpke_keys.decrypt_key(answer.sealed, sent.private, info)
-        return Grant(key, answer.lease, answer.decision, answer.assurance)
-
-    def _open(self, payload: bytes, expected: type[_Expected]) -> _Expected:
-        body = service_key.verify(payload, self._service_key)
-        try:
-            message = msgspec.json.decode(body, type=messages.ToWorkload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _refused(
-                "release.malformed_answer", "The service's answer cannot be read."
-            ) from None
-        if isinstance(message, Refused):
-            raise KeyRefused(message.code, message.message, action=message.action)
-        if not isinstance(message, expected):
-            raise _refused("release.unexpected_answer", "The service's answer is out of turn.")
-        return message
-
-    def _check_challenge(self, challenge: Challenge) -> None:
-        if challenge.service_key_id != service_key.fingerprint(self._service_key):
-            raise _refused("release.answer_mismatch", "The challenge names another service.")
-        if (
-            hpke_keys.SUITE_NAME not in challenge.suites
-            or self._attester.kind not in challenge.evidence_kinds
-        ):
-            raise _refused(
-                "release.no_common_method",
-                "The service accepts neither our evidence nor our suite.",
-            )
+        key = hpke_keys.decrypt_key(answer.sealed, private, info)
+        renewer = Renewer(self._asking, self._wanted, sent.runtime.tee_public, answer.decision)
+        return Grant(key, answer.lease, answer.decision, answer.assurance, renewer)
 
 
 def _ephemeral() -> tuple[MLKEM768X25519PrivateKey, bytes]:
@@ -167,30 +129,3 @@ def _ephemeral() -> tuple[MLKEM768X25519PrivateKey, bytes]:
         return hpke_keys.private_key(seed)
     finally:
         wipe(seed)
-
-
-def _check_answer(answer: Released, sent: _Sent) -> None:
-    given = (
-        answer.session,
-        answer.nonce,
-        answer.audience,
-        answer.manifest_digest,
-        answer.evidence_digest,
-    )
-    wanted = (
-        sent.runtime.session,
-        sent.runtime.nonce,
-        sent.runtime.audience,
-        sent.runtime.manifest_digest,
-        binding.sha256(sent.evidence),
-    )
-    if given != wanted:
-        raise _refused("release.answer_mismatch", "The answer belongs to another request.")
-
-
-def _refused(code: str, message: str) -> KeyRefused:
-    return KeyRefused(
-        code,
-        message,
-        action="Check that the pinned key-release service is the one that answers.",
-    )

@@ -8,6 +8,10 @@ TOML, with unknown keys refused::
     products = ["Genoa"]
     approvals = 2
 
+    [lease]
+    seconds = 86400                      # a key may be used so long
+    grace = 21600                        # so long before the end it is asked for anew
+
     [[image]]
     name = "keeper-2026-11"
     kind = "snp"
@@ -74,27 +78,43 @@ class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifests: Annotated[tuple[_Digest, ...], Meta(max_length=4096)] = ()
 
 
+class Leasing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a key may be used, and how long before that a workload attests again (seconds).
+
+    ``grace`` is so long as a service may be gone before a workload that needs it stops.
+    """
+
+    seconds: Annotated[int, Meta(ge=2, le=7 * 24 * 3600)] = 24 * 3600
+    grace: Annotated[int, Meta(ge=1)] = 6 * 3600
+
+    def __post_init__(self) -> None:
+        if self.grace >= self.seconds:
+            raise ValueError("the grace of a lease must be shorter than the lease")
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     template: Literal["dev", "production-cpu", "production-gpu", "air-gapped"] | None = None
     cedar: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     allow: Allowed = Allowed()
+    lease: Leasing = Leasing()
     image: Annotated[tuple[Image, ...], Meta(max_length=1024)] = ()
     expectations: dict[str, dict[str, Any]] = {}
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A policy as read: Cedar text, lists, images and expectations, all bounded."""
+    """A policy as read: Cedar text, lists, images, expectations and leases, all bounded."""
 
     name: str
     cedar: str
     allow: Allowed
     images: tuple[Image, ...]
     expectations: dict[str, dict[str, Any]]
+    lease: Leasing = Leasing()
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over everything that decides, the schema included; not over the name."""
-        content = (schema(), self.cedar, self.allow, self.images, self.expectations)
+        content = (schema(), self.cedar, self.allow, self.images, self.expectations, self.lease)
         return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
@@ -135,7 +155,7 @@ def load(path: Path) -> Document:
     else:
         raise _form("it must name either a template or a Cedar file")
     _check_images(file.image)
-    return Document(name, text, file.allow, file.image, file.expectations)
+    return Document(name, text, file.allow, file.image, file.expectations, file.lease)
 
 
 def _check_images(images: tuple[Image, ...]) -> None:
