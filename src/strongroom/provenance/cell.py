@@ -1,0 +1,51 @@
+"""A comparison as a cell of the exposure matrix: likeness beside what independence looks like."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from strongroom.exposure.cell import Cell, Estimate, Figure, Interval
+from strongroom.exposure.ladder import Rung
+from strongroom.exposure.measurement.special import beta_quantile
+from strongroom.provenance.compare import Comparison
+
+_LEVEL = 0.95
+
+
+def cell(found: Comparison) -> Cell:
+    """The likeness of the suspect, and as its null the interval in which the likeness of one more
+    independent model lies: mean and spread of the library, Student's t with n - 1 degrees.
+
+    The likeness itself is computed from all weights, not sampled: its interval is a point.
+    """
+    value = found.suspect.value
+    measured = Estimate(
+        value, Interval(value, value, _LEVEL), len(found.suspect.matched), "computed, not sampled"
+    )
+    return Cell(
+        attack="weight fingerprint",
+        family="provenance",
+        goal="Tell whether a model's weights are a copy of the registered ones.",
+        rung=Rung.WEIGHTS.value,
+        knowledge="fingerprint",
+        status="measured",
+        why="It shows that weights were copied; not who did it, nor whether answers were learnt.",
+        sentence=f"{found.suspect.name}: {found.verdict}.",
+        figures=(Figure("likeness", measured, _null(found), p_value=found.p),),
+        source="Zeng et al. 2024 (HuRef), arXiv 2312.04828",
+        command="strongroom prove detect",
+    )
+
+
+def _null(found: Comparison) -> Estimate:
+    values = [other.value for other in found.library]
+    mean, spread, freedom = statistics.mean(values), statistics.stdev(values), len(values) - 1
+    share = beta_quantile(1 - _LEVEL, freedom / 2, 0.5)
+    reach = math.sqrt(freedom * (1 - share) / share) * spread * math.sqrt(1 + 1 / len(values))
+    return Estimate(
+        mean,
+        Interval(mean - reach, mean + reach, _LEVEL),
+        len(values),
+        "one more independent model, Student's t",
+    )
