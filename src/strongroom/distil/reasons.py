@@ -1,0 +1,55 @@
+"""Every refusal of this room: its code, one sentence, and what to do."""
+
+from __future__ import annotations
+
+from strongroom.errors import ExposureRefused
+
+_ROWS = (
+    (
+        "distil.soft_labels_not_granted",
+        "The plan asks for the teacher's logits, which nobody granted.",
+        "Ask for labels or votes, or grant them with --grant soft-labels.",
+    ),
+    (
+        "distil.plan_malformed",
+        "{path} is not a plan for a student: {why}.",
+        "Make one with `strongroom distil plan`.",
+    ),
+    (
+        "distil.plan_unfit",
+        "The plan does not fit: {why}.",
+        "Make a new plan for this teacher and these records.",
+    ),
+    (
+        "distil.records_too_few",
+        "There are too few records to judge a student: {why}.",
+        "Give more records that the teacher was not trained on.",
+    ),
+    (
+        "distil.student_malformed",
+        "{path} is not a student: {why}.",
+        "Make one with `strongroom distil run`.",
+    ),
+    (
+        "distil.statement_invalid",
+        "{path} is not a release of this student: {why}.",
+        "Use the statement and the files as they were released, and the signer's audit.pub.",
+    ),
+    (
+        "distil.not_registered",
+        "The operators' log of this home holds no registration of these weights for that teacher.",
+        "Register the student first: `strongroom distil register`.",
+    ),
+    (
+        "distil.gate_failed",
+        "The student fails {count} of its checks, or they could not be made.",
+        "See the lines above: ask fewer questions, for labels only, or start from fresh weights.",
+    ),
+)
+_SAID = {code: (sentence, action) for code, sentence, action in _ROWS}
+
+
+def refuse(code: str, **said: object) -> ExposureRefused:
+    """The refusal of that code."""
+    sentence, action = _SAID[code]
+    return ExposureRefused(code, sentence.format(**said), action=action)

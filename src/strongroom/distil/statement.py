@@ -1,0 +1,91 @@
+"""The release of a student as a signed statement that anybody can check.
+
+An in-toto Statement v1 in the DSSE envelope of ``report.statement``: the subjects are the student's
+files, the predicate is the plan, what was asked, and every check. The teacher is named by the
+digest of its manifest only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.distil.gate import Verdict
+from strongroom.distil.plan import Plan
+from strongroom.distil.reasons import refuse
+from strongroom.report.canonical import canonical
+from strongroom.report.statement import STATEMENT_TYPE, Signer, enveloped, verify
+
+SCHEMA = "urn:strongroom:student-release:v2"
+WEIGHTS = "model.safetensors"
+FILES = ("config.json", WEIGHTS)
+
+
+class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The predicate. ``registered``: the record of the operators' log that fixed the weights."""
+
+    plan: Plan
+    plan_digest: str
+    asked: int
+    registered: Annotated[int, Meta(ge=0)]
+    verdict: Verdict
+
+
+class _Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    digest: dict[Literal["sha256"], str]
+
+
+class _Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: str = msgspec.field(name="_type")
+    subject: tuple[_Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    predicate: Release
+
+
+def signed(student: Path, release: Release, signer: Signer) -> bytes:
+    """The envelope over the files in the folder ``student``."""
+    return enveloped(
+        canonical(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [
+                    {"name": name, "digest": {"sha256": digest}}
+                    for name, digest in digests(student).items()
+                ],
+                "predicateType": SCHEMA,
+                "predicate": msgspec.to_builtins(release),
+            }
+        ),
+        signer,
+    )
+
+
+def checked(student: Path, path: Path, public: bytes) -> Release:
+    """The release in ``path``, signed by ``public``, over the files in ``student``.
+
+    Raises:
+        ExposureRefused: ``distil.statement_invalid``.
+    """
+    try:
+        found = msgspec.json.decode(verify(path.read_bytes(), public), type=_Statement)
+        if found.type != STATEMENT_TYPE or found.predicate_type != SCHEMA:
+            raise ValueError("it states something else")
+        named: dict[str, Any] = {each.name: each.digest.get("sha256") for each in found.subject}
+        if named != digests(student):
+            raise ValueError("the student's files are not those that it names")
+        release = found.predicate
+        if release.plan.digest != release.plan_digest or not release.verdict.passed:
+            raise ValueError("what it states does not hold together")
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise refuse("distil.statement_invalid", path=path, why=str(error)[:200]) from None
+    return release
+
+
+def digests(student: Path) -> dict[str, str]:
+    """SHA-256 of each file of a student, hex."""
+    return {name: hashlib.sha256((student / name).read_bytes()).hexdigest() for name in FILES}
