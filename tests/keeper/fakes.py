@@ -22,9 +22,14 @@ PLENTY = Budget(2**50, 2**50)
 
 
 class Parrot(CausalEngine):
-    """Says the prompt again from its start, then token 7; token 0 ends. One slot a stream."""
+    """Says the prompt again from its start, then token 7; token 0 ends. One slot a stream.
+
+    A text's embedding is its first ``width`` tokens, zeros behind them; ``spoil`` is put in front.
+    """
 
     vocab_size = VOCABULARY
+    width = 4
+    spoil: tuple[float, ...] = ()
     context_length = 64
     max_streams = 2
     eos_token_ids = (0,)
@@ -51,6 +56,10 @@ class Parrot(CausalEngine):
 
     def _advance(self, job_id: int) -> StepResult:
         job, said = self.jobs[job_id]
+        if job.pooled:
+            del self.jobs[job_id]
+            numbers = [*self.spoil, *map(float, job.tokens), *[0.0] * self.width][: self.width]
+            return StepResult(job_id, None, "length", pooled=torch.tensor(numbers))
         token = job.tokens[said] if said < len(job.tokens) else 7
         said += 1
         finished: Any = "stop" if token == 0 else "length" if said == job.max_tokens else None

@@ -12,9 +12,10 @@ import pytest
 
 from strongroom.boundary import codec
 from strongroom.boundary.frames import AskStatus, Cancel, Done, Refused, ToGateway, ToKeeper, Tokens
-from strongroom.errors import BoundaryRefused
+from strongroom.errors import ArtifactRefused, BoundaryRefused
 from strongroom.keeper import channel
 from strongroom.keeper.channel import Channel, serve
+from strongroom.keeper.patrol import altered
 
 STATUS = Refused(1, "keeper.test", "x" * 4000)
 
@@ -41,6 +42,28 @@ class Busy:
         return [Tokens(1, tuple(range(1000)))]
 
 
+class Unwatched:
+    """A patrol that sees nothing."""
+
+    def look(self) -> None:
+        return
+
+
+UNWATCHED = Unwatched()
+
+
+class Held:
+    """A lease that never ends."""
+
+    descriptor, events, milliseconds = -1, 0, 10**6
+
+    def look(self) -> None:
+        return
+
+
+HELD = Held()
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
@@ -58,7 +81,7 @@ def drain(sock: socket.socket) -> list[ToGateway]:
 
 def in_thread(theirs: socket.socket, session: Busy) -> threading.Thread:
     def run() -> None:
-        serve(Channel(theirs.fileno()), session, lambda: False)
+        serve(Channel(theirs.fileno()), session, UNWATCHED, HELD, lambda: False)
         theirs.close()
 
     thread = threading.Thread(target=run, daemon=True)
@@ -96,7 +119,13 @@ def test_a_gateway_that_does_not_read_stops_the_stepping(
     original = channel.IDLE_MILLISECONDS
     channel.IDLE_MILLISECONDS = 1
     try:
-        serve(line, session, lambda: session.stepped > 10_000 or congested_for(line, turns))
+        serve(
+            line,
+            session,
+            UNWATCHED,
+            HELD,
+            lambda: session.stepped > 10_000 or congested_for(line, turns),
+        )
     finally:
         channel.IDLE_MILLISECONDS = original
     assert line.congested
@@ -128,7 +157,7 @@ def test_a_gateway_that_floods_and_does_not_read_cannot_grow_the_memory(
             return line.congested or turns > 3000
         return False
 
-    serve(line, session, stop)
+    serve(line, session, UNWATCHED, HELD, stop)
     assert line.congested
     most_frames_of_a_read = channel.READ_BYTES // len(codec.encode_to_keeper(AskStatus())) + 1
     assert len(line._outgoing) < channel.HIGH_WATER + most_frames_of_a_read * 4200
@@ -166,14 +195,14 @@ def test_a_broken_protocol_ends_the_service(
     ours.sendall(wire)
     session = Busy()
     with pytest.raises(BoundaryRefused):
-        serve(Channel(theirs.fileno()), session, lambda: False)
+        serve(Channel(theirs.fileno()), session, UNWATCHED, HELD, lambda: False)
     assert not session.received
 
 
 def test_a_stop_is_noticed_when_idle(pair: tuple[socket.socket, socket.socket]) -> None:
     _, theirs = pair
     asked = iter([False, False, True])
-    serve(Channel(theirs.fileno()), Busy(), lambda: next(asked))
+    serve(Channel(theirs.fileno()), Busy(), UNWATCHED, HELD, lambda: next(asked))
 
 
 def test_hanging_up_while_congested_ends_the_service(
@@ -188,7 +217,7 @@ def test_hanging_up_while_congested_ends_the_service(
             ours.close()
         return session.stepped > 10_000
 
-    serve(line, session, stop)
+    serve(line, session, UNWATCHED, HELD, stop)
     assert session.stepped < 10_000
 
 
@@ -203,3 +232,23 @@ def test_what_the_keeper_owes_arrives_whole(pair: tuple[socket.socket, socket.so
     ours.shutdown(socket.SHUT_WR)
     assert drain(ours) == []
     thread.join(10)
+
+
+def test_a_weight_that_changed_ends_the_service_before_anything_more_is_written(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    class Watched:
+        left = 3
+
+        def look(self) -> None:
+            self.left -= 1
+            if not self.left:
+                raise altered()
+
+    ours, theirs = pair
+    session = Busy(10)
+    with pytest.raises(ArtifactRefused, match="weights_altered"):
+        serve(Channel(theirs.fileno()), session, Watched(), HELD, lambda: False)
+    theirs.close()
+    assert session.stepped == 2
+    assert len(drain(ours)) == 1  # of the step before the last

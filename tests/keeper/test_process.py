@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import struct
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from strongroom.boundary.frames import (
     Cancel,
     Classify,
     Done,
+    Fault,
     Generate,
     Hello,
     Refused,
@@ -27,9 +29,13 @@ from strongroom.boundary.frames import (
     Tokens,
 )
 from strongroom.keeper.lockdown import WALLS
+from strongroom.keeper.process import STANDARD_ERROR
+from strongroom.release.policies.document import Leasing
+from strongroom.release.policies.embedded import embedded
+from strongroom.store.lineage import Revocation, open_lineage_store
 
 from .tiny import CONTEXT, VOCABULARY, parameters, write_tiny_llama
-from .world import Home, RunningKeeper, keeper
+from .world import PATIENCE, Home, RunningKeeper, keeper
 
 GREEDY = Sampling(temperature=0.0)
 POLICY = DisclosurePolicy(rungs={"*": "text", "rich": "topk", "shut": "closed"})
@@ -231,26 +237,77 @@ def test_what_does_not_fit_is_not_served(
     assert error["action"]
 
 
-LEASED = """
-    import dataclasses, os, sys, time
+PROBED = """
+    import json, os, select, sys
     from strongroom.keeper import __main__, process
-    load = process.load
-    def short(*given):
-        return dataclasses.replace(load(*given), lease_end=time.monotonic() + 5)
-    process.load = short
+
+    def open_descriptors():
+        '''Behind the walls: poll(2) says of each number whether there is a descriptor.'''
+        found = []
+        for number in range(4096):
+            poll = select.poll()
+            poll.register(number, 0)
+            if not any(events & select.POLLNVAL for _, events in poll.poll(0)):
+                found.append(number)
+        return found
+
+    serve = process.serve
+    def probing(channel, session, patrol, lease, stop):
+        kept = {"boundary": channel.descriptor, "release": lease.descriptor}
+        os.write(2, json.dumps({"open": open_descriptors(), **kept}).encode() + b"\\n")
+        serve(channel, session, patrol, lease, stop)
+    process.serve = probing
+
+    before = open_descriptors()
+    os.write(2, json.dumps({"before": before}).encode() + b"\\n")
     sys.argv = ["keeper", "--config-fd", sys.argv[1]]
     os._exit(__main__.main())
 """
 
 
 @pytest.mark.slow
-def test_it_stops_when_the_lease_of_the_key_is_over(shared_home: Home, tmp_path: Path) -> None:
-    shared_home.changes = {"keeper": {"egress_state": str(tmp_path / "egress")}}
-    with keeper(shared_home, ["-c", textwrap.dedent(LEASED)]) as running:
-        running.greeting()
+def test_it_renews_its_lease_behind_its_walls_until_its_model_is_revoked(
+    shared_home: Home, tmp_path: Path
+) -> None:
+    """Asks again a second after the last time; a revocation is felt at the next."""
+    lineage = str(tmp_path / "lineage.sqlite")
+    policy = embedded(lease=Leasing(seconds=60, grace=59))
+    shared_home.changes = {
+        "keeper": {"egress_state": str(tmp_path / "egress")},
+        "release": {"policy": policy, "lineage": {"store": lineage}, "once": True},
+    }
+    with (
+        keeper(shared_home, ["-c", textwrap.dedent(PROBED)]) as running,
+        open_lineage_store(lineage) as store,
+    ):
+        assert running.greeting().walls["seccomp"] == "on"
+        wait_for(lambda: running.release.outcomes().count("renewed") >= 3)
+        running.send(generate(1))
+        assert running.until(Done)[-1].reason in {"stop", "length"}
+        store.revoke(Revocation("tiny", 0, "", "leaked", "ada", 1))
+        *_, last = running.until(Fault)
+        assert last.code == "keeper.lease_refused"
         with pytest.raises(EOFError):
             running.receive()
         status, error = running.end()
     assert status == 4
     assert error is not None
-    assert error["error"] == "keeper.lease_over"
+    assert error["error"] == "keeper.lease_refused"
+    assert "release.revoked" in error["message"]
+    decided = running.release.decisions
+    assert decided[0]["outcome"] == "released"
+    assert {each["outcome"] for each in decided[1:-1]} == {"renewed"}
+    assert {each["renews"] for each in decided[1:]} == {decided[0]["decision"]}
+    assert (decided[-1]["outcome"], decided[-1]["reason"]) == ("refused", "release.revoked")
+    before, behind = running.said[:2]
+    expected = {STANDARD_ERROR, behind["boundary"], behind["release"]}
+    assert set(behind["open"]) == expected
+    assert set(before["before"]) > expected  # positive control: the probe sees what is there
+
+
+def wait_for(seen: Callable[[], bool]) -> None:
+    """Until ``seen``; a test fails if it never is."""
+    until = time.monotonic() + PATIENCE
+    while not seen():
+        assert time.monotonic() < until
+        time.sleep(0.05)

@@ -12,10 +12,10 @@ import pytest
 import strongroom.keeper
 
 FOLDER = Path(strongroom.keeper.__file__).parent
-MOST_LINES = 5750
+MOST_LINES = 7450
 """Of the keeper's own source: room, engine and walls; comments and blank lines included."""
 
-MOST_OF_OURS = 100
+MOST_OF_OURS = 120
 """Modules of strongroom that a serving keeper has loaded."""
 
 UNWANTED = {

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from strongroom.boundary import codec
 from strongroom.boundary.frames import Hello, ToGateway, ToKeeper
 from strongroom.keys.keyring import FileKeyring
 from strongroom.release.policies.embedded import embedded
+from strongroom.release.recording import acknowledgement
 from strongroom.release.service_key import ServiceKey
 
 SIGNER = SigningKey.from_seeds(bytes(range(64)))
@@ -107,6 +109,7 @@ def start(command: Sequence[str], config: bytes, descriptors: Sequence[int]) -> 
     child = subprocess.Popen(
         [sys.executable, *command, str(reader)],
         pass_fds=[reader, *descriptors],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -117,28 +120,62 @@ def start(command: Sequence[str], config: bytes, descriptors: Sequence[int]) -> 
     return child
 
 
+class KeyRelease:
+    """A key-release process, and who keeps its record: here, in memory."""
+
+    def __init__(self, home: Home) -> None:
+        self.socket, theirs = socket.socketpair()
+        command = ["-m", "strongroom.release", "--config-fd"]
+        self.child = start(command, home.release_config(theirs.fileno()), [theirs.fileno()])
+        theirs.close()
+        self.decisions: list[dict[str, Any]] = []
+        self._keeping = threading.Thread(target=self._keep, daemon=True)
+        self._keeping.start()
+
+    def outcomes(self) -> list[str]:
+        """What was decided, in order."""
+        return [each["outcome"] for each in self.decisions]
+
+    def end(self) -> None:
+        """Wait for its end, which comes with that of whoever holds the other socket."""
+        self.socket.close()
+        try:
+            self.child.wait(PATIENCE)
+        finally:
+            self.child.kill()
+            self._keeping.join(PATIENCE)
+            for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def _keep(self) -> None:
+        for line in self.child.stdout:
+            self.decisions.append(json.loads(line))
+            with contextlib.suppress(BrokenPipeError):
+                self.child.stdin.write(acknowledgement(self.decisions[-1]["decision"]))
+                self.child.stdin.flush()
+
+
 @contextlib.contextmanager
-def key_release(home: Home) -> Iterator[socket.socket]:
-    """The workload's end of a socket to a running key-release process."""
-    ours, theirs = socket.socketpair()
-    command = ["-m", "strongroom.release", "--config-fd"]
-    child = start(command, home.release_config(theirs.fileno()), [theirs.fileno()])
-    theirs.close()
+def key_release(home: Home) -> Iterator[KeyRelease]:
+    """A running key-release process."""
+    release = KeyRelease(home)
     try:
-        yield ours
+        yield release
     finally:
-        ours.close()
-        child.communicate(timeout=PATIENCE)
+        release.end()
 
 
 class RunningKeeper:
-    """A keeper process, and the gateway's end of its socket."""
+    """A keeper process, the gateway's end of its socket, and the key release that it asks."""
 
-    def __init__(self, child: Any, boundary: socket.socket) -> None:
+    def __init__(self, child: Any, boundary: socket.socket, release: KeyRelease) -> None:
         self.child = child
+        self.release = release
         self.boundary = boundary
         self._buffer = codec.gateway_buffer()
         self._frames: list[ToGateway] = []
+        self.said: list[dict[str, Any]] = []
 
     def send(self, *frames: ToKeeper) -> None:
         self.boundary.sendall(b"".join(codec.encode_to_keeper(frame) for frame in frames))
@@ -181,7 +218,8 @@ class RunningKeeper:
         """Exit code, and the error line if there is one."""
         _, stderr = self.child.communicate(timeout=PATIENCE)
         lines = [line for line in stderr.decode().splitlines() if line.startswith("{")]
-        return self.child.returncode, json.loads(lines[-1]) if lines else None
+        self.said = [json.loads(line) for line in lines]
+        return self.child.returncode, self.said[-1] if lines else None
 
 
 @contextlib.contextmanager
@@ -191,11 +229,11 @@ def keeper(
     """A keeper started the way ``strongroom serve`` starts it."""
     with key_release(home) as release:
         ours, theirs = socket.socketpair()
-        fds = [release.fileno(), theirs.fileno()]
+        fds = [release.socket.fileno(), theirs.fileno()]
         child = start(command, home.keeper_config(*fds), fds)
-        release.close()
+        release.socket.close()
         theirs.close()
-        running = RunningKeeper(child, ours)
+        running = RunningKeeper(child, ours, release)
         try:
             yield running
         finally:

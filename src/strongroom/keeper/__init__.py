@@ -11,6 +11,8 @@ May import ``artifact``, ``keys``, the client of ``release``, ``boundary`` and t
   from a sealed folder to open weights and a wiped key; ``arena``: tensors over those.
 - ``channel``: the loop over the one socket; ``session``: frames in, frames out, without I/O;
   ``generations`` and ``classifications``: admission and answers; ``card``: what the model is.
+- ``patrol``: looks at the weights again and again.
+- ``marking``: which answers carry a watermark.
 - ``disclosure``: the rung that each tenant holds.
 - ``egress``: the meter that charges every answer its information bound; ``meter_state``: its
   memory over restarts.

@@ -52,12 +52,20 @@ def card_of(
 
 
 def _speaking(engine: CausalEngine, files: Mapping[str, bytes]) -> dict[str, Any]:
-    settings = _json(files, "tokenizer_config.json")
     return {
         "context_length": engine.context_length,
         "vocab_size": engine.vocab_size,
+        "embedding_width": engine.width,
         "max_streams": engine.max_streams,
         "eos_token_ids": tuple(engine.eos_token_ids),
+        **speech_of(files),
+    }
+
+
+def speech_of(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """How text becomes ids: ``tokenizer``, ``chat_template`` and ``special_tokens``."""
+    settings = _json(files, "tokenizer_config.json")
+    return {
         "tokenizer": _tokenizer(files),
         "chat_template": _template(files, settings),
         "special_tokens": _special_tokens(_json(files, "special_tokens_map.json") | settings),

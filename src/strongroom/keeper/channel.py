@@ -1,9 +1,11 @@
 """The boundary socket of a keeper, and the loop that serves it: one thread, nothing blocks.
 
-1. Wait until the gateway sends, or can be sent to; do not wait while there is work.
+1. Wait until the gateway sends, or can be sent to, or key release answers, or the lease of the key
+   wants something; do not wait while there is work.
 2. Read at most ``READ_BYTES`` and answer every whole frame in them.
 3. Step the engine once if anything runs.
-4. Write what the socket takes.
+4. Look after the lease (``lease``) and at the weights that are due.
+5. Write what the socket takes.
 
 Steps 2 and 3 are left out while more than ``HIGH_WATER`` bytes wait to be written: a gateway that
 does not read stops its own answers, and cannot make the keeper's memory grow. After lock-down this
@@ -38,6 +40,30 @@ class Answering(Protocol):
 
     def step(self) -> Sequence[ToGateway]:
         """Advance what runs."""
+
+
+class Watching(Protocol):
+    """What the loop needs of a ``Patrol``."""
+
+    def look(self) -> None:
+        """Raise if a weight has changed."""
+
+
+class Leasing(Protocol):
+    """What the loop needs of a ``HeldLease``."""
+
+    descriptor: int
+
+    @property
+    def events(self) -> int:
+        """What to wait for on ``descriptor``; 0 for nothing."""
+
+    @property
+    def milliseconds(self) -> int:
+        """The longest that ``look`` may wait."""
+
+    def look(self) -> None:
+        """Renew the lease when it is time; raise if it has ended."""
 
 
 class Channel:
@@ -92,17 +118,26 @@ class Channel:
         return True
 
 
-def serve(channel: Channel, session: Answering, stop: Callable[[], bool]) -> None:
+def serve(
+    channel: Channel,
+    session: Answering,
+    patrol: Watching,
+    lease: Leasing,
+    stop: Callable[[], bool],
+) -> None:
     """Serve until the gateway closes its end, or ``stop`` says so.
 
     Raises:
         BoundaryRefused: the gateway broke the protocol; nothing was answered to that read.
+        ArtifactRefused: ``keeper.weights_altered``.
+        KeyRefused: ``keeper.lease_over`` or ``keeper.lease_refused``.
     """
-    poll = select.poll()
     while not stop():
-        if not channel.flush():
+        lease.look()  # (4)
+        patrol.look()
+        if not channel.flush():  # (5)
             return
-        ready = _wait(poll, channel, session.busy)  # (1)
+        ready = _wait(channel, lease, session.busy)  # (1)
         if channel.congested:
             continue
         if ready & (select.POLLIN | select.POLLHUP | select.POLLERR):
@@ -117,10 +152,15 @@ def serve(channel: Channel, session: Answering, stop: Callable[[], bool]) -> Non
                 channel.send(answer)
 
 
-def _wait(poll: select.poll, channel: Channel, busy: bool) -> int:
+def _wait(channel: Channel, lease: Leasing, busy: bool) -> int:
+    """Step 1; what is ready on the channel."""
+    poll = select.poll()
     events = 0 if channel.congested else select.POLLIN
     if channel.waiting:
         events |= select.POLLOUT
     poll.register(channel.descriptor, events)
-    ready = poll.poll(0 if busy and not channel.congested else IDLE_MILLISECONDS)
-    return ready[0][1] if ready else 0
+    if lease.events:
+        poll.register(lease.descriptor, lease.events)
+    idle = min(IDLE_MILLISECONDS, lease.milliseconds)
+    ready = dict(poll.poll(0 if busy and not channel.congested else idle))
+    return ready.get(channel.descriptor, 0)

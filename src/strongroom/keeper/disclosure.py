@@ -31,6 +31,9 @@ LADDER: Final[tuple[Rung, ...]] = (
 TOP_CLASSES = 5
 """Classes whose probabilities ``topk`` gives."""
 
+EMBEDDED_MOST = 127
+"""Largest number of an embedding, and the smallest is its negative."""
+
 UNLIKELY = -9999.0
 """Log-probability of what rounds to zero."""
 
@@ -81,6 +84,19 @@ class Disclosure:
                 action="Ask without scores, or let the model's owner seal another policy.",
             )
         return rung
+
+    def require_embeddings(self, tenant: str) -> None:
+        """Refuse unless the tenant's rung grants embeddings.
+
+        Raises:
+            RequestRefused: ``keeper.embeddings_not_granted``.
+        """
+        if not at_least(self.rung(tenant), "embeddings"):
+            raise RequestRefused(
+                "keeper.embeddings_not_granted",
+                "The sealed policy grants no embeddings.",
+                action="Ask for text, or let the model's owner seal another policy.",
+            )
 
     def _require(self, tenant: str, wanted: Rung) -> Rung:
         rung = self.rung(tenant)
@@ -133,6 +149,19 @@ def labels(logits: torch.Tensor) -> tuple[int, ...]:
     if not bool(torch.isfinite(logits).all()):
         raise _not_finite()
     return tuple(logits.argmax(dim=1).tolist())
+
+
+def embedded(pooled: torch.Tensor) -> bytes:
+    """A mean hidden state (width,) as it leaves: its direction, in steps of 1/127 of its largest.
+
+    Raises:
+        RequestRefused: ``keeper.not_finite``.
+    """
+    largest = float(pooled.abs().amax())
+    if not 0 < largest < math.inf or not bool(torch.isfinite(pooled).all()):
+        raise _not_finite()
+    steps = (pooled / largest * EMBEDDED_MOST).round().to(torch.int8)
+    return steps.numpy().tobytes()
 
 
 def _rows(values: torch.Tensor) -> tuple[tuple[float, ...], ...]:

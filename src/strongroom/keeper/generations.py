@@ -5,7 +5,7 @@ Admission, in this order; the first that fails refuses the request and nothing i
 1. The id is not in use.
 2. The sealed policy grants the tenant text, and the log-probabilities asked for, of which the
    tenant has not seen as many as it may. A schema asked for is a registered one, and no
-   log-probabilities come with it.
+   log-probabilities come with it. An adapter asked for is a loaded one of the tenant.
 3. Every token id is one of the vocabulary; prompt and answer fit the context.
 4. The queue has room.
 5. The egress budgets cover the ending and a first token. The ending is charged now, so that
@@ -23,7 +23,7 @@ After each step of the engine, for each position it produced:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -38,13 +38,16 @@ from strongroom.boundary.frames import (
     TokenScores,
 )
 from strongroom.errors import RequestRefused
+from strongroom.keeper.adapters import Adapters, adapters_off
 from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure, at_least, token_scores
 from strongroom.keeper.engine.constraint import Constraint
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult
+from strongroom.keeper.marking import NO_MARKS
+from strongroom.watermark.marks import Marks
 
 MAX_WAITING = 256
-"""Admitted generations that may wait for a slot."""
+"""Jobs of the engine that may wait for a slot."""
 
 Reason = Literal["stop", "length", "cancelled", "egress", "time"]
 Charge = Callable[[str, int], bool]
@@ -65,11 +68,14 @@ class _Generation:
 
 
 class Terms(NamedTuple):
-    """Schemas to which answers can be held; seconds that a generation may take, by ``clock``."""
+    """Schemas to which answers can be held; seconds that a generation may take, by ``clock``; marks
+    that answers carry; the adapters that are served, if any are."""
 
     constraints: Mapping[str, Constraint]
     seconds: float
     clock: Callable[[], float] = time.monotonic
+    marks: Marks = NO_MARKS
+    adapters: Adapters | None = None
 
 
 class Generations:
@@ -112,32 +118,28 @@ class Generations:
         Raises:
             RequestRefused: ``keeper.id_in_use``, ``keeper.closed``,
                 ``keeper.logprobs_not_granted``, ``keeper.scores_exhausted``,
-                ``keeper.schema_refused``, ``keeper.token_unknown``, ``keeper.too_long``,
-                ``keeper.queue_full`` or ``keeper.egress_exhausted``.
+                ``keeper.schema_refused``, ``keeper.adapter_unknown``, ``keeper.token_unknown``,
+                ``keeper.too_long``, ``keeper.queue_full`` or ``keeper.egress_exhausted``.
         """
         if ask.id in self._running:  # (1)
-            raise _refused(
-                "keeper.id_in_use",
-                "The id is that of a running generation.",
-                "Number requests uniquely.",
-            )
+            raise id_in_use()
         rung = self._disclosure.require_text(ask.tenant, ask.top_logprobs)  # (2)
         capped = ask.top_logprobs > 0 and not at_least(rung, "logits")
         if capped:
             self._coordinates.require(ask.tenant, ask.top_logprobs)
-        constraint = self._constraint(ask)
-        self._require_fit(ask)  # (3)
+        constraint, adapter = self._constraint(ask), self._adapter(ask)
+        require_known(self._engine, ask.tokens)  # (3)
+        if len(ask.tokens) + ask.max_tokens > self._engine.context_length:
+            raise too_long(len(ask.tokens) + ask.max_tokens, self._engine.context_length)
         if self._engine.waiting >= MAX_WAITING:  # (4)
-            raise _refused(
-                "keeper.queue_full", f"{MAX_WAITING} generations are waiting.", "Try again later."
-            )
+            raise queue_full()
         charge = token_charge(
             self._engine.vocab_size, ask.top_logprobs, rounded=not at_least(rung, "topk")
         )
         if self._room(ask.tenant) < ENDING + charge:  # (5)
             raise exhausted()
         self._charge(ask.tenant, ENDING)
-        self._engine.admit(_job(ask, constraint))
+        self._engine.admit(_job(ask, constraint, self._terms.marks, adapter))
         until, scored = self._terms.clock() + self._terms.seconds, set[int]() if capped else None
         self._running[ask.id] = _Generation(
             ask.tenant, rung, ask.top_logprobs, charge, len(ask.tokens), until, scored
@@ -150,27 +152,25 @@ class Generations:
         self._engine.cancel(job_id)
         return [self._end(job_id, "cancelled")]
 
-    def step(self) -> list[ToGateway]:
-        """Steps 6 to 8, for one step of the engine."""
-        frames = self._overdue()
-        for result in self._engine.step():
-            if result.token is not None or result.finished:
-                frames += self._answer(result)
-        return frames
+    def knows(self, job_id: int) -> bool:
+        """Whether ``job_id`` is under way."""
+        return job_id in self._running
 
-    def _overdue(self) -> list[ToGateway]:  # (8)
+    def overdue(self) -> list[ToGateway]:
+        """Step 8: the ends of what has taken too long."""
         now = self._terms.clock()
-        late = [job_id for job_id, each in self._running.items() if each.until <= now]
+        over = [job_id for job_id, each in self._running.items() if each.until <= now]
         frames: list[ToGateway] = []
-        for job_id in late:
+        for job_id in over:
             self._engine.cancel(job_id)
             end = self._end(job_id, "time")
-            message = "No answer was begun within the time that one may take. Try again later."
-            silent = Refused(job_id, "keeper.time_over", message)
-            frames.append(end if end.completion_tokens else silent)
+            frames.append(end if end.completion_tokens else late(job_id))
         return frames
 
-    def _answer(self, result: StepResult) -> list[ToGateway]:
+    def take(self, result: StepResult) -> list[ToGateway]:
+        """Steps 6 and 7, for one result of the engine's step."""
+        if result.token is None and not result.finished:
+            return []
         generation = self._running[result.id]
         if not self._covered(generation, result):  # (6)
             if not result.finished:
@@ -214,20 +214,12 @@ class Generations:
             )
         return self._terms.constraints[ask.schema] if ask.schema else None
 
-    def _require_fit(self, ask: Generate) -> None:
-        if max(ask.tokens) >= self._engine.vocab_size:
-            raise _refused(
-                "keeper.token_unknown",
-                f"A token id is outside the vocabulary of {self._engine.vocab_size}.",
-                "Use the tokenizer of this model.",
-            )
-        if len(ask.tokens) + ask.max_tokens > self._engine.context_length:
-            raise _refused(
-                "keeper.too_long",
-                f"Prompt and answer need {len(ask.tokens) + ask.max_tokens} tokens, the context "
-                f"has {self._engine.context_length}.",
-                "Shorten the prompt or ask for fewer tokens.",
-            )
+    def _adapter(self, ask: Generate) -> str | None:
+        if not ask.adapter:
+            return None
+        if self._terms.adapters is None:
+            raise adapters_off()
+        return self._terms.adapters.require(ask.tenant, ask.adapter)
 
 
 def _scores(generation: _Generation, result: StepResult) -> tuple[TokenScores, ...]:
@@ -237,7 +229,9 @@ def _scores(generation: _Generation, result: StepResult) -> tuple[TokenScores, .
     return (token_scores(generation.rung, result.top_ids[:top], result.top_logprobs[:top]),)
 
 
-def _job(ask: Generate, constraint: Constraint | None) -> GenerateJob:
+def _job(
+    ask: Generate, constraint: Constraint | None, marks: Marks, adapter: str | None
+) -> GenerateJob:
     return GenerateJob(
         id=ask.id,
         tokens=ask.tokens,
@@ -246,7 +240,50 @@ def _job(ask: Generate, constraint: Constraint | None) -> GenerateJob:
         top_p=ask.sampling.top_p,
         top_logprobs=ask.top_logprobs,
         constraint=constraint,
+        mark=marks.begin(ask.tenant, ask.tokens[-1]),
+        adapter=adapter,
     )
+
+
+def require_known(engine: CausalEngine, tokens: Sequence[int]) -> None:
+    """Every id is one of the vocabulary.
+
+    Raises:
+        RequestRefused: ``keeper.token_unknown``.
+    """
+    if max(tokens) >= engine.vocab_size:
+        raise _refused(
+            "keeper.token_unknown",
+            f"A token id is outside the vocabulary of {engine.vocab_size}.",
+            "Use the tokenizer of this model.",
+        )
+
+
+def too_long(needed: int, most: int) -> RequestRefused:
+    """More tokens than fit."""
+    return _refused(
+        "keeper.too_long",
+        f"The request needs {needed} tokens, there is room for {most}.",
+        "Shorten it or ask for fewer tokens.",
+    )
+
+
+def id_in_use() -> RequestRefused:
+    """Another request of that number is under way."""
+    return _refused(
+        "keeper.id_in_use", "The id is that of a running request.", "Number requests uniquely."
+    )
+
+
+def queue_full() -> RequestRefused:
+    """No more may wait."""
+    return _refused("keeper.queue_full", f"{MAX_WAITING} requests are waiting.", "Try again later.")
+
+
+def late(job_id: int) -> Refused:
+    """What has not begun to answer within its time."""
+    message = "No answer was begun within the time that one may take. Try again later."
+    return Refused(job_id, "keeper.time_over", message)
 
 
 def exhausted() -> RequestRefused:

@@ -5,37 +5,77 @@ from __future__ import annotations
 import base64
 import binascii
 import gc
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
+from typing import Protocol
 
+from strongroom.artifact.data_key import DataKey
 from strongroom.artifact.manifest import Manifest, read_manifest, recipient_context
 from strongroom.artifact.opening import OpenedModel, open_sealed
 from strongroom.artifact.rewrap import read_recipients
 from strongroom.artifact.signing import PublicSigner
 from strongroom.artifact.trust import ReleaseState, Trust
 from strongroom.errors import ArtifactRefused, ConfigurationRefused
-from strongroom.keeper.config import KeeperConfig
+from strongroom.keeper.lease import HeldLease, since_boot
 from strongroom.process import inherited_socket
 from strongroom.release.client import obtain_key
-from strongroom.release.evidence import LocalAttester
+from strongroom.release.evidence import Attester
 from strongroom.release.requester import Grant
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Open weights, and the moment of the monotonic clock until which they may be used."""
+    """Open weights, and the lease under which they may be used."""
 
     model: OpenedModel
-    lease_end: float
+    lease: HeldLease
 
 
-def load(config: KeeperConfig, config_digest: str) -> Loaded:
+class Opening(Protocol):
+    """What a process is told that opens a sealed model; see ``config``."""
+
+    @property
+    def sealed(self) -> str:
+        """The sealed folder."""
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Whose signature is accepted."""
+
+    @property
+    def service_key(self) -> str:
+        """Pins key release."""
+
+    @property
+    def release_state(self) -> str:
+        """Remembers the newest releases."""
+
+    @property
+    def release_fd(self) -> int:
+        """The socket to key release."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether segments are checked against the signed list."""
+
+    @property
+    def threads(self) -> int:
+        """That open the model."""
+
+
+def load(
+    config: Opening, attester: Attester, derive: Callable[[DataKey], None] | None = None
+) -> Loaded:
     """Steps 2 to 4; see ``process``. Afterwards no copy of the data key is in this process.
+
+    The socket to key release stays open, for the lease to be renewed.
 
     Args:
         config: what the keeper was told.
-        config_digest: SHA-256 of it as it came, hex; evidence states it.
+        attester: produces the evidence, now and at each renewal.
+        derive: shown the key before it is wiped, for keys that come from it (``tune``).
 
     Raises:
         ArtifactRefused: the sealed model is not acceptable.
@@ -47,41 +87,52 @@ def load(config: KeeperConfig, config_digest: str) -> Loaded:
     state = ReleaseState(Path(config.release_state))
     manifest = read_manifest(folder, trust)  # (2)
     state.check(manifest)
-    grant = _obtain(config, config_digest, manifest)  # (3)
-    try:
-        model = open_sealed(  # (4)
-            folder,
-            grant.key,
-            trust=trust,
-            state=state,
-            strict=config.strict,
-            threads=config.threads,
-        )
-    finally:
-        grant.key.wipe()
-    lease_end = time.monotonic() + grant.lease.not_after - time.time()
+    with inherited_socket(config.release_fd, "release_fd") as release:
+        asked = since_boot()
+        grant = _asked(release, config, attester, manifest)  # (3)
+        try:
+            if derive is not None:
+                derive(grant.key)
+            model = open_sealed(  # (4)
+                folder,
+                grant.key,
+                trust=trust,
+                state=state,
+                strict=config.strict,
+                threads=config.threads,
+            )
+        finally:
+            grant.key.wipe()
+        if model.manifest.digest != manifest.digest:
+            model.wipe()
+            raise ArtifactRefused(
+                "keeper.sealed_changed",
+                "The sealed model was replaced while it was being opened.",
+                action="Start again once nobody writes to the folder.",
+            )
+        lease = HeldLease(grant.lease, asked, grant.renewer, release.detach())
     del grant
     gc.collect()  # ciphers that hang in cycles would keep their key schedules
-    if model.manifest.digest != manifest.digest:
-        model.wipe()
-        raise ArtifactRefused(
-            "keeper.sealed_changed",
-            "The sealed model was replaced while it was being opened.",
-            action="Start again once nobody writes to the folder.",
-        )
-    return Loaded(model, lease_end)
+    return Loaded(model, lease)
 
 
-def _obtain(config: KeeperConfig, config_digest: str, manifest: Manifest) -> Grant:
+def obtain(config: Opening, attester: Attester, manifest: Manifest) -> Grant:
+    """Step 3 alone, for who needs the key and no longer than its lease. The caller wipes it."""
     with inherited_socket(config.release_fd, "release_fd") as release:
-        return obtain_key(
-            release,
-            recipients=read_recipients(Path(config.sealed)),
-            context=recipient_context(manifest),
-            manifest_digest=manifest.digest,
-            evidence=LocalAttester(config_digest),
-            service_key=_service_key(config.service_key),
-        )
+        return _asked(release, config, attester, manifest)
+
+
+def _asked(release: socket, config: Opening, attester: Attester, manifest: Manifest) -> Grant:
+    return obtain_key(
+        release,
+        recipients=read_recipients(Path(config.sealed)),
+        context=recipient_context(manifest),
+        model=manifest.model_id,
+        release=manifest.release,
+        manifest_digest=manifest.digest,
+        evidence=attester,
+        service_key=_service_key(config.service_key),
+    )
 
 
 def _service_key(text: str) -> bytes:

@@ -11,22 +11,28 @@ from collections.abc import Callable, Sequence
 
 from strongroom.boundary.charging import GRAINS_PER_BIT
 from strongroom.boundary.frames import (
+    AdapterState,
     AskStatus,
     Cancel,
     Classify,
+    Embed,
     Generate,
+    LoadAdapter,
     Refused,
     Status,
     ToGateway,
     ToKeeper,
+    UnloadAdapter,
 )
 from strongroom.errors import RequestRefused
+from strongroom.keeper.adapters import adapters_off
 from strongroom.keeper.classifications import Classifications
 from strongroom.keeper.coordinates import Coordinates
 from strongroom.keeper.disclosure import Disclosure
 from strongroom.keeper.egress import Meter
+from strongroom.keeper.embeddings import Embedding
 from strongroom.keeper.engine.interface import CausalEngine, ClassifierEngine
-from strongroom.keeper.generations import Generations, Terms
+from strongroom.keeper.generations import Generations, Terms, id_in_use
 
 
 class Session:
@@ -39,7 +45,7 @@ class Session:
         meter: the egress meter.
         now: seconds since the epoch, for the meter.
         commit: records the meter's charges; called before charged frames are returned.
-        terms: schemas, and the time of a generation.
+        terms: schemas, the time of a generation, adapters.
     """
 
     def __init__(
@@ -56,19 +62,23 @@ class Session:
         self._meter = meter
         self._now = now
         self._commit = commit
+        self._adapters = terms.adapters
         self._generations: Generations | None = None
+        self._embedding: Embedding | None = None
         self._classifications: Classifications | None = None
         if isinstance(engine, CausalEngine):
             self._generations = Generations(
                 engine, disclosure, coordinates, self._room, self._charge, terms
             )
+            self._embedding = Embedding(engine, disclosure, self._charge, terms)
         else:
             self._classifications = Classifications(engine, disclosure, self._charge)
 
     @property
     def busy(self) -> bool:
         """Whether ``step`` has something to do."""
-        return self._generations is not None and self._generations.busy
+        rooms = (self._generations, self._embedding)
+        return any(room is not None and room.busy for room in rooms)
 
     def receive(self, frame: ToKeeper) -> Sequence[ToGateway]:
         """Answer one frame of the gateway."""
@@ -82,10 +92,13 @@ class Session:
             self._commit()
 
     def step(self) -> Sequence[ToGateway]:
-        """Advance every running generation once."""
-        if self._generations is None:
+        """Advance everything that is under way once."""
+        if not isinstance(self._engine, CausalEngine):
             return []
-        frames = self._generations.step()
+        generations, embedding = self._of_language()
+        frames = [*generations.overdue(), *embedding.overdue()]
+        for result in self._engine.step():
+            frames += (generations if result.id > 0 else embedding).take(result)
         self._commit()
         return frames
 
@@ -94,16 +107,40 @@ class Session:
             case AskStatus():
                 return [self._status()]
             case Generate():
-                if self._generations is None:
-                    raise _wrong_kind("a classifier")
-                self._generations.admit(frame)
+                generations, embedding = self._of_language()
+                if embedding.knows(frame.id):
+                    raise id_in_use()
+                generations.admit(frame)
+                return []
+            case Embed():
+                generations, embedding = self._of_language()
+                if generations.knows(frame.id):
+                    raise id_in_use()
+                embedding.admit(frame)
                 return []
             case Cancel():
-                return self._generations.cancel(frame.id) if self._generations else []
+                if self._generations is None or self._embedding is None:
+                    return []
+                return [*self._generations.cancel(frame.id), *self._embedding.cancel(frame.id)]
+            case LoadAdapter() | UnloadAdapter():
+                return self._adapter(frame)
             case Classify():
                 if self._classifications is None:
                     raise _wrong_kind("a language model")
                 return [self._classifications.classify(frame)]
+
+    def _adapter(self, frame: LoadAdapter | UnloadAdapter) -> list[AdapterState]:
+        if self._adapters is None:
+            raise adapters_off()
+        if isinstance(frame, UnloadAdapter):
+            return [self._adapters.drop(frame)]
+        state = self._adapters.take(frame)
+        return [] if state is None else [state]
+
+    def _of_language(self) -> tuple[Generations, Embedding]:
+        if self._generations is None or self._embedding is None:
+            raise _wrong_kind("a classifier")
+        return self._generations, self._embedding
 
     def _status(self) -> Status:
         hour, day = self._meter.spent(self._now())

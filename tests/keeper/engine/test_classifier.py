@@ -130,6 +130,13 @@ def test_a_description_that_does_not_fit_is_refused(description: dict[str, Any])
     assert refusal.value.code == "keeper.model_config_invalid"
 
 
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"\xebind":1}', b"[" * 100_000])
+def test_what_is_no_description_is_refused(raw: bytes) -> None:
+    with pytest.raises(ConfigurationRefused) as refusal:
+        parse_classifier_config(raw)
+    assert refusal.value.code == "keeper.model_config_invalid"
+
+
 @pytest.mark.parametrize("fault", ["missing", "surplus", "shape", "dtype"])
 def test_tensors_that_do_not_fit_are_refused(fault: str) -> None:
     tensors = dict(network().state_dict())

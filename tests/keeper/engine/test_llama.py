@@ -195,3 +195,29 @@ def test_cancelling_forgets_queued_and_active_jobs() -> None:
     assert not engine.cancel(1)
     assert (engine.active, engine.waiting) == (0, 0)
     assert list(engine.step()) == []
+
+
+@pytest.mark.parametrize("compute", ["stored", "float32"])
+@torch.inference_mode()
+def test_a_pooled_job_is_the_mean_of_transformers_last_hidden_states(compute: str) -> None:
+    model = make()
+    engine = engine_of(model, compute=compute)
+    texts = {-1: [5, 6, 7], 3: [9, 8], -2: list(range(3, 190))}  # the last takes several steps
+    for number, tokens in texts.items():
+        engine.admit(
+            GenerateJob(number, tuple(tokens), 4 if number > 0 else 1, 0.0, 1.0, pooled=number < 0)
+        )
+    found = {}
+    said = 0
+    while engine.active or engine.waiting:
+        for result in engine.step():
+            if result.pooled is not None:
+                found[result.id] = result.pooled
+                assert (result.token, result.finished) == (None, "length")
+            said += result.token is not None
+    assert said == 4
+    assert set(found) == {-1, -2}
+    for number, pooled in found.items():
+        ids = torch.tensor([texts[number]])
+        wanted = model.model(input_ids=ids).last_hidden_state[0].mean(dim=0)
+        torch.testing.assert_close(pooled, wanted, rtol=1e-4, atol=1e-4)

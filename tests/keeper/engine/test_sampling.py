@@ -42,7 +42,7 @@ def test_the_last_quantile_is_a_token() -> None:
 
 
 def test_temperature_zero_takes_the_lowest_id_among_equals() -> None:
-    assert choose(torch.tensor([[0.0, 2.0, 2.0]]), [(0.0, 1.0, None)]) == [1]
+    assert choose(torch.tensor([[0.0, 2.0, 2.0]]), [(0.0, 1.0, None, None)]) == [1]
 
 
 def test_uniform_numbers_lie_in_the_unit_interval_and_differ() -> None:

@@ -41,7 +41,7 @@ def parse_classifier_config(raw: bytes) -> ClassifierConfig:
     """
     try:
         config = msgspec.json.decode(raw, type=ClassifierConfig)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refuse(f"The classifier's description is wrong: {error}.") from None
     low, high = config.input_range
     if not low < high or (config.input_dtype == "U8" and not 0 <= low < high <= 255):

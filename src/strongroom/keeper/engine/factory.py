@@ -28,6 +28,7 @@ def build_engine(
     max_streams: int,
     context_length: int = 0,
     compute: Compute = "auto",
+    adapters: bool = False,
 ) -> CausalEngine | ClassifierEngine:
     """Build the engine of a sealed model; the caller then calls ``warm_up``.
 
@@ -38,6 +39,7 @@ def build_engine(
         max_streams: generations that compute at once.
         context_length: longest sequence in tokens; 0 takes the model's own limit, at most 2,048.
         compute: see ``llama_model.Compute``.
+        adapters: whether a language model is to serve adapters.
 
     Raises:
         ConfigurationRefused: ``keeper.model_config_invalid``,
@@ -58,6 +60,7 @@ def build_engine(
         context_length=_context(config, context_length),
         eos_token_ids=_end_tokens(config, files),
         compute=compute,
+        adapters=adapters,
     )
 
 

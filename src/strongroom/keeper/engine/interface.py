@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from strongroom.keeper.engine.constraint import Constraint
+from strongroom.watermark.interface import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class GenerateJob:
 
     ``top_logprobs`` > 0 asks for that many log-probabilities at each position. ``max_tokens`` plus
     the prompt never exceeds the engine's context length: the caller has checked. ``constraint``
-    says which tokens may be drawn.
+    says which tokens may be drawn. ``pooled`` asks for what the model made of the text in place of
+    a continuation: such a job ends where its prompt does. ``mark`` is what its answer carries.
+    ``adapter`` names a loaded adapter that its tokens go through; None is the bare base.
     """
 
     id: int
@@ -34,6 +37,9 @@ class GenerateJob:
     top_p: float
     top_logprobs: int = 0
     constraint: Constraint | None = None
+    pooled: bool = False
+    mark: Mark | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,9 @@ class StepResult:
     """What one step produced for one job: at most one token, and whether it was the last.
 
     ``token`` is None when the step only consumed prompt. ``finished`` is ``stop`` when the token
-    is an end token (the token is then not for the caller), ``length`` at ``max_tokens``.
+    is an end token (the token is then not for the caller), ``length`` at ``max_tokens``. The last
+    result of a pooled job has no token but ``pooled``: the mean over its positions of the final
+    normed hidden state, float32 (width,).
     """
 
     id: int
@@ -49,15 +57,18 @@ class StepResult:
     finished: Literal["stop", "length"] | None
     top_ids: tuple[int, ...] = ()
     top_logprobs: tuple[float, ...] = ()
+    pooled: torch.Tensor | None = None
 
 
 class CausalEngine(ABC):
     """A causal language model with continuous batching.
 
-    Shapes: token ids are plain ints; logits stay inside the engine.
+    Shapes: token ids are plain ints; logits stay inside the engine. ``width`` is that of a hidden
+    state.
     """
 
     vocab_size: int
+    width: int
     context_length: int
     max_streams: int
     eos_token_ids: tuple[int, ...]

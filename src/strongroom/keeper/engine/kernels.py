@@ -25,6 +25,7 @@ import torch.nn.functional as F
 
 from strongroom.keeper.engine.llama_config import LlamaConfig
 from strongroom.keeper.engine.llama_weights import LayerWeights
+from strongroom.keeper.engine.mixed import Change
 from strongroom.keeper.engine.rope import interleave
 
 PACK_ROWS = 16
@@ -46,12 +47,19 @@ class Layer(ABC):
         """``hidden`` plus the output projection of ``mixed`` (rows, heads * head_dim)."""
 
     @abstractmethod
-    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
-        """``hidden`` plus its gated feed-forward."""
+    def add_mlp(self, hidden: torch.Tensor, change: Change | None = None) -> torch.Tensor:
+        """``hidden`` plus its gated feed-forward, with what adapters change in it."""
 
 
 class Head(ABC):
     """The final norm and the vocabulary's matrix."""
+
+    def __init__(self, norm: torch.Tensor, config: LlamaConfig) -> None:
+        self._eps, self._gain = torch.tensor(config.norm_eps), norm.float()
+
+    def normed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states behind the final norm, float32."""
+        return normed_rows(hidden, self._eps).mul_(self._gain)
 
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -103,21 +111,25 @@ class PackedLayer(Layer):
         out: torch.Tensor = _pointwise.binary(mixed, hidden, self._out, self._out_bias, "add")
         return out
 
-    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+    def add_mlp(self, hidden: torch.Tensor, change: Change | None = None) -> torch.Tensor:
         """See ``Layer``."""
         normed = normed_rows(hidden, self._eps)
-        gate = _pointwise(normed, self._gate, None, "swish", [], "")
-        gated = _pointwise.binary(normed, gate, self._up, None, "mul")
+        if change is None:
+            gate = _pointwise(normed, self._gate, None, "swish", [], "")
+            gated = _pointwise.binary(normed, gate, self._up, None, "mul")
+        else:
+            gate = _pointwise(normed, self._gate, None, "none", [], "")
+            gated = change.gated(normed, gate, _pointwise(normed, self._up, None, "none", [], ""))
         out: torch.Tensor = _pointwise.binary(gated, hidden, self._down, None, "add")
-        return out
+        return out if change is None else change.add("down_proj", gated, out)
 
 
 class PackedHead(Head):
     """The vocabulary's matrix, float32, packed, with the final norm's gain inside."""
 
     def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
-        self._eps = torch.tensor(config.norm_eps)
-        self._matrix = pack(matrix.float() * norm.float())
+        super().__init__(norm, config)
+        self._matrix = pack(matrix.float() * self._gain)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Head``."""
@@ -151,25 +163,31 @@ class NativeLayer(Layer):
         out: torch.Tensor = _pointwise(mixed.bfloat16(), self._out, self._out_bias, "none", [], "")
         return hidden + out
 
-    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+    def add_mlp(self, hidden: torch.Tensor, change: Change | None = None) -> torch.Tensor:
         """See ``Layer``."""
-        normed = normed_rows(hidden, self._eps).mul_(self._post_gain).bfloat16()
-        gate = _pointwise(normed, self._gate, None, "swish", [], "")
-        gated = _pointwise.binary(normed, gate, self._up, None, "mul")
-        out: torch.Tensor = _pointwise(gated, self._down, None, "none", [], "")
-        return hidden + out
+        unit = normed_rows(hidden, self._eps)
+        normed = (unit * self._post_gain).bfloat16()
+        if change is None:
+            gate = _pointwise(normed, self._gate, None, "swish", [], "")
+            gated = _pointwise.binary(normed, gate, self._up, None, "mul")
+        else:
+            gate = _pointwise(normed, self._gate, None, "none", [], "").float()
+            up = _pointwise(normed, self._up, None, "none", [], "").float()
+            gated = change.gated(unit, gate, up)
+        out: torch.Tensor = _pointwise(gated.bfloat16(), self._down, None, "none", [], "")
+        return hidden + out if change is None else change.add("down_proj", gated, hidden + out)
 
 
 class NativeHead(Head):
     """The vocabulary's matrix, bf16, packed."""
 
     def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
-        self._eps = torch.tensor(config.norm_eps)
-        self._gain, self._matrix = norm.float(), pack(matrix)
+        super().__init__(norm, config)
+        self._matrix = pack(matrix)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Head``."""
-        normed = normed_rows(hidden, self._eps).mul_(self._gain).bfloat16()
+        normed = self.normed(hidden).bfloat16()
         out: torch.Tensor = _pointwise(normed, self._matrix, None, "none", [], "")
         return out.float()
 
@@ -198,25 +216,29 @@ class StoredLayer(Layer):
         weights = self._weights
         return hidden + F.linear(mixed.to(weights.out.dtype), weights.out, weights.out_bias)
 
-    def add_mlp(self, hidden: torch.Tensor) -> torch.Tensor:
+    def add_mlp(self, hidden: torch.Tensor, change: Change | None = None) -> torch.Tensor:
         """See ``Layer``."""
         weights = self._weights
-        normed = normed_rows(hidden, self._eps).mul_(self._post_gain).to(weights.gate.dtype)
-        gated = F.silu(F.linear(normed, weights.gate)).mul_(F.linear(normed, weights.up))
-        return hidden + F.linear(gated, weights.down)
+        unit = normed_rows(hidden, self._eps)
+        normed = (unit * self._post_gain).to(weights.gate.dtype)
+        gate, up = F.linear(normed, weights.gate), F.linear(normed, weights.up)
+        if change is None:
+            return hidden + F.linear(F.silu(gate).mul_(up), weights.down)
+        gated = change.gated(unit, gate.float(), up.float())
+        out = hidden + F.linear(gated.to(weights.down.dtype), weights.down)
+        return change.add("down_proj", gated, out)
 
 
 class StoredHead(Head):
     """The vocabulary's matrix where it lies."""
 
     def __init__(self, norm: torch.Tensor, matrix: torch.Tensor, config: LlamaConfig) -> None:
-        self._eps = torch.tensor(config.norm_eps)
-        self._gain, self._matrix = norm.float(), matrix
+        super().__init__(norm, config)
+        self._matrix = matrix
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Head``."""
-        normed = normed_rows(hidden, self._eps).mul_(self._gain)
-        return F.linear(normed.to(self._matrix.dtype), self._matrix).float()
+        return F.linear(self.normed(hidden).to(self._matrix.dtype), self._matrix).float()
 
 
 def _joined_bias(weights: LayerWeights, config: LlamaConfig) -> torch.Tensor | None:

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from strongroom.errors import RequestRefused
+from strongroom.keeper.engine.adapter import Adapter
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob, StepResult, Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
 from strongroom.keeper.engine.llama_model import Compute, LlamaModel, resolved
@@ -38,6 +39,7 @@ class LlamaEngine(CausalEngine):
         context_length: longest sequence, prompt and answer, in tokens.
         eos_token_ids: tokens that end an answer.
         compute: numeric form of the weights, see ``llama_model.Compute``.
+        adapters: whether adapters may be loaded; ``warm_up`` then computes their shapes too.
 
     Raises:
         ConfigurationRefused: ``keeper.model_tensors_mismatch``.
@@ -52,12 +54,15 @@ class LlamaEngine(CausalEngine):
         context_length: int,
         eos_token_ids: tuple[int, ...],
         compute: Compute = "auto",
+        adapters: bool = False,
     ) -> None:
         self.vocab_size = config.vocab_size
+        self.width = config.hidden_size
         self.context_length = context_length
         self.max_streams = max_streams
         self.eos_token_ids = eos_token_ids
         self._ends = frozenset(eos_token_ids)
+        self._adapters = adapters
         compute = resolved(compute, tensors)
         rows = NATIVE_SHARED_ROWS if compute == "bfloat16" else SHARED_ROWS
         self._scheduler = Scheduler(max_streams, rows)
@@ -91,19 +96,34 @@ class LlamaEngine(CausalEngine):
         """
         for size in self._buckets:
             self._model.forward(self._rehearsal(size))
+            if self._adapters:
+                self._model.forward(self._rehearsal(size), changed=True)
+        self._model.forward(self._rehearsal(2, pooled=True))
         logits = self._model.forward(self._rehearsal(1))
-        choose(logits, [(1.0, 0.5, torch.arange(2))])
+        choose(logits, [(1.0, 0.5, torch.arange(2), None)])
         likeliest(logits[0], min(MAX_TOP_LOGPROBS, self.vocab_size))
 
-    def _rehearsal(self, rows: int) -> Plan:
+    def _rehearsal(self, rows: int, *, pooled: bool = False) -> Plan:
         """A step of ``rows`` rows that also draws as many tokens as slots allow."""
         drawn = min(rows, self.max_streams)
         decoding = tuple(Active(_blank(1), slot, length=1) for slot in range(drawn))
         segments: tuple[Segment, ...] = ()
         size = min(rows - drawn, self.context_length)
         if size:
-            segments = (Segment(Active(_blank(size + 1), 0), 0, size),)
+            segments = (Segment(Active(_blank(size + 1, pooled=pooled), 0), 0, size),)
         return Plan(decoding, segments)
+
+    @torch.inference_mode()
+    def load_adapter(self, name: str, adapter: Adapter) -> bool:
+        """Serve ``adapter``, which ``check_adapter`` returned, as ``name``.
+
+        False if the name is taken or this engine serves none.
+        """
+        return self._adapters and self._model.adapters.load(name, adapter)
+
+    def unload_adapter(self, name: str) -> bool:
+        """Forget an adapter. False if it is not loaded or a job, queued or active, names it."""
+        return not self._scheduler.uses(name) and self._model.adapters.unload(name)
 
     def admit(self, job: GenerateJob) -> None:
         """Queue a job.
@@ -121,6 +141,7 @@ class LlamaEngine(CausalEngine):
             and 0 <= job.temperature <= 100
             and 0 < job.top_p <= 1
             and 0 <= job.top_logprobs <= MAX_TOP_LOGPROBS
+            and (job.adapter is None or job.adapter in self._model.adapters)
             and not self._scheduler.knows(job.id)
         )
         if not usable:
@@ -169,6 +190,8 @@ class LlamaEngine(CausalEngine):
 
     def _result(self, active: Active, token: int, logits: torch.Tensor) -> StepResult:
         job = active.job
+        if job.pooled:
+            return StepResult(job.id, None, "length", pooled=active.pooled / active.length)
         active.last_token = token
         active.produced += 1
         if job.constraint is not None:
@@ -190,8 +213,8 @@ class LlamaEngine(CausalEngine):
 def _setting(active: Active) -> Setting:
     job = active.job
     allowed = None if job.constraint is None else job.constraint.allowed(active.state)
-    return job.temperature, job.top_p, allowed
+    return job.temperature, job.top_p, allowed, job.mark
 
 
-def _blank(length: int) -> GenerateJob:
-    return GenerateJob(-1, (0,) * length, 1, 0.0, 1.0)
+def _blank(length: int, *, pooled: bool = False) -> GenerateJob:
+    return GenerateJob(-1, (0,) * length, 1, 0.0, 1.0, pooled=pooled)

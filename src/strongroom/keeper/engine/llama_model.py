@@ -28,6 +28,7 @@ from strongroom.keeper.engine.kernels import (
 from strongroom.keeper.engine.kv_cache import KeyValueCache
 from strongroom.keeper.engine.llama_config import LlamaConfig
 from strongroom.keeper.engine.llama_weights import LlamaWeights, collect
+from strongroom.keeper.engine.mixed import AdapterBank
 from strongroom.keeper.engine.rope import rotate, rotation_table
 from strongroom.keeper.engine.scheduler import Plan, padded
 
@@ -63,14 +64,19 @@ class LlamaModel:
         weights = collect(config, tensors)
         self._embedding = weights.embedding
         self._layers, self._head, self._single = _choose(config, weights, compute)
+        self.adapters = AdapterBank(config, weights)
         self.cache = KeyValueCache(config, max_streams, context_length)
         self._turns = rotation_table(config, context_length)
         self._positions = torch.arange(context_length)
         self._width = config.heads * config.head_dim
         self._qk_width = self._width + config.kv_heads * config.head_dim
 
-    def forward(self, plan: Plan) -> torch.Tensor:
+    def forward(self, plan: Plan, *, changed: bool = False) -> torch.Tensor:
         """Compute a step and fill the cache.
+
+        Args:
+            plan: the step.
+            changed: go the way of steps with adapters even if none is named, to warm up.
 
         Returns:
             float32 logits, one row for each decoding job, then one for each segment that ends
@@ -82,13 +88,32 @@ class LlamaModel:
         hidden = F.embedding(torch.tensor(tokens), self._embedding).float()
         mask = self._decoding_mask(plan)
         layers = self._single if len(rows) == 1 else self._layers
+        changes = self.adapters.changes(_adapters(plan, len(rows)), changed)
         for number, layer in enumerate(layers):
+            change = changes[number] if changes else None
             qkv = layer.qkv(hidden)
+            if change is not None:
+                change.add_qkv(hidden, qkv)
             rotate(qkv[:, : self._qk_width], turns, self._config.head_dim)
             self.cache.write(number, index, qkv[:, self._width :])
             mixed = self._attend(number, plan, qkv[:, : self._width], mask)
-            hidden = layer.add_mlp(layer.add_attention(hidden, mixed))
+            hidden = layer.add_attention(hidden, mixed)
+            if change is not None:
+                change.add("o_proj", mixed, hidden)
+            hidden = layer.add_mlp(hidden, change)
+        self._pool(plan, hidden)
         return self._logits(plan, hidden)
+
+    def _pool(self, plan: Plan, hidden: torch.Tensor) -> None:
+        """Add up the final hidden states of pooled jobs."""
+        at = len(plan.decoding)
+        for segment in plan.segments:
+            stop = at + segment.stop - segment.start
+            if segment.active.job.pooled:
+                added = self._head.normed(hidden[at:stop]).sum(dim=0)
+                before = segment.active.pooled
+                segment.active.pooled = added if before is None else before + added
+            at = stop
 
     def _gather(self, plan: Plan) -> tuple[list[int], list[int], list[int]]:
         """Token, cache row and position of every row, padded to a bucket."""
@@ -173,6 +198,14 @@ class LlamaModel:
         if size != hidden.shape[0] or len(wanted) != size:
             hidden = hidden[torch.tensor(wanted + [0] * (size - len(wanted)))]
         return self._head.logits(hidden)[: len(wanted)]
+
+
+def _adapters(plan: Plan, rows: int) -> list[str | None]:
+    """The adapter of every row; padding has none."""
+    names = [active.job.adapter for active in plan.decoding]
+    for segment in plan.segments:
+        names += [segment.active.job.adapter] * (segment.stop - segment.start)
+    return names + [None] * (rows - len(names))
 
 
 def _choose(

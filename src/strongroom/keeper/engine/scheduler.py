@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from strongroom.boundary.automaton import START
 from strongroom.keeper.engine.interface import GenerateJob
@@ -47,7 +48,8 @@ def padded(rows: int, buckets: tuple[int, ...]) -> int:
 class Active:
     """A job that holds a slot. ``length`` positions of its cache are filled.
 
-    ``state`` is how far its constraint has come.
+    ``state`` is how far its constraint has come, ``pooled`` the sum of hidden states of a pooled
+    job.
     """
 
     job: GenerateJob
@@ -56,6 +58,7 @@ class Active:
     produced: int = 0
     last_token: int = 0
     state: int = START
+    pooled: Any = None
 
     @property
     def prompt_left(self) -> int:
@@ -107,6 +110,12 @@ class Scheduler:
         """Whether a job is queued or active."""
         return any(job.id == job_id for job in self.waiting) or any(
             active.job.id == job_id for active in self.slots
+        )
+
+    def uses(self, adapter: str) -> bool:
+        """Whether a queued or active job names ``adapter``."""
+        return any(job.adapter == adapter for job in self.waiting) or any(
+            active.job.adapter == adapter for active in self.slots
         )
 
     def plan(self) -> Plan:
