@@ -127,7 +127,13 @@ class Door:
         self.store.close()
 
 
-RUNGS: dict[str, Rung] = {"*": "text", "trusted": "topk", "one": "top1", "shut": "closed"}
+RUNGS: dict[str, Rung] = {
+    "*": "text",
+    "trusted": "topk",
+    "one": "top1",
+    "shut": "closed",
+    "near": "embeddings",
+}
 OpenDoor = Callable[..., Door]
 
 
@@ -170,7 +176,7 @@ def door(shared_door: Door) -> Door:
     """The shared door, its keeper back to normal and with nothing recorded."""
     keeper = shared_door.keeper
     keeper.answer, keeper.answer_ids, keeper.end = "hello world", None, "stop"
-    keeper.refuse, keeper.raw, keeper.pause = None, None, 0.0
+    keeper.refuse, keeper.raw, keeper.rows, keeper.pause = None, None, None, 0.0
     keeper.frames.clear()
     return shared_door
 

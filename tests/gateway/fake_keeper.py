@@ -17,6 +17,8 @@ from strongroom.boundary.frames import (
     Cancel,
     Classify,
     Done,
+    Embed,
+    Embeddings,
     Generate,
     Hello,
     Labels,
@@ -65,6 +67,7 @@ def language_card(tokenizer: Tokenizer, rungs: dict[str, Rung], template: str) -
         rungs=rungs,
         context_length=CONTEXT,
         vocab_size=tokenizer.get_vocab_size(),
+        embedding_width=4,
         eos_token_ids=(2,),
         tokenizer=tokenizer.to_str().encode(),
         chat_template=template,
@@ -90,8 +93,8 @@ def classifier_card(rungs: dict[str, Rung], dtype: str = "F32") -> ModelCard:
 class FakeKeeper:
     """Serves one socket in a thread.
 
-    ``answer`` is the text it generates, ``refuse`` a code to refuse with, ``pause`` seconds
-    between tokens, ``raw`` bytes to send in place of an answer.
+    ``answer`` is the text it generates, ``rows`` what it embeds texts as, ``refuse`` a code to
+    refuse with, ``pause`` seconds between tokens, ``raw`` bytes to send in place of an answer.
     """
 
     def __init__(self, card: ModelCard, tokenizer: Tokenizer | None = None) -> None:
@@ -102,10 +105,12 @@ class FakeKeeper:
         self.answer_ids: Sequence[int] | None = None
         self.end = "stop"
         self.refuse: str | None = None
+        self.rows: list[bytes] | None = None
         self.pause = 0.0
         self.raw: bytes | None = None
         self.hang_up = False
         self.silent = False
+        self.mute = False
         self.cancelled: set[int] = set()
         self.gateway, self._sock = socket.socketpair()
         self._lock = threading.Lock()
@@ -147,7 +152,12 @@ class FakeKeeper:
             self._send(Refused(frame.id, self.refuse, "No. Do otherwise."))  # type: ignore[union-attr]
         elif isinstance(frame, Classify):
             self._send(self._labels(frame))
-        elif isinstance(frame, Generate):
+        elif isinstance(frame, Embed) and not self.mute:
+            rows = self.rows or [
+                bytes([len(text), 127, 256 - len(text), 0]) for text in frame.texts
+            ]
+            self._send(Embeddings(frame.id, b"".join(rows)))
+        elif isinstance(frame, Generate) and not self.mute:
             threading.Thread(target=self._generate, args=(frame,), daemon=True).start()
 
     def _generate(self, ask: Generate) -> None:

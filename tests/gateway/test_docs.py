@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from strongroom.gateway.denied import DENIED
+from strongroom.gateway.embeddings_api import EmbeddingRequest
 from strongroom.gateway.schema import ChatMessage, ChatRequest, CompletionRequest
 
 from .denied_page import PAGE, page
@@ -22,6 +23,7 @@ def test_every_accepted_field_is_documented() -> None:
     fields = {
         *ChatRequest.__struct_fields__,
         *CompletionRequest.__struct_fields__,
+        *EmbeddingRequest.__struct_fields__,
         *ChatMessage.__struct_fields__,
     }
     assert not sorted(name for name in fields if f"`{name}`" not in text)

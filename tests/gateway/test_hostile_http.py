@@ -257,7 +257,6 @@ def test_a_text_far_beyond_the_context_costs_little(door: Door) -> None:
         ("PUT", CHAT, 405),
         ("DELETE", "/v1/models", 405),
         ("POST", "/v1/models/smol", 405),
-        ("POST", "/v1/embeddings", 404),
         ("POST", "/v1/responses", 404),
         ("POST", "/tokenize", 404),
         ("GET", "/metrics", 404),

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from strongroom.gateway.embeddings_api import EmbeddingRequest
 from strongroom.gateway.openapi import document
 from strongroom.gateway.schema import ChatRequest, CompletionRequest
 
@@ -45,7 +46,7 @@ def test_it_is_served_without_a_key(door: Door) -> None:
 
 def test_its_schemas_are_those_of_the_types(door: Door) -> None:
     schemas = served(door)["components"]["schemas"]
-    for kind in (ChatRequest, CompletionRequest):
+    for kind in (ChatRequest, CompletionRequest, EmbeddingRequest):
         described = schemas[kind.__name__]
         assert set(described["properties"]) == set(kind.__struct_fields__)
         assert described["additionalProperties"] is False

@@ -44,7 +44,7 @@ def with_keeper(work: Callable[[FakeKeeper, KeeperClient, Hello], Awaitable[None
         keeper = FakeKeeper(classifier_card({"*": "label"}))
         keeper.start()
         try:
-            client, hello = await KeeperClient.connect(keeper.gateway)
+            client, hello = await KeeperClient.connect(keeper.gateway, 60)
             await work(keeper, client, hello)
             client.close()
         finally:

@@ -36,21 +36,47 @@ def test_no_padding_is_none() -> None:
     assert padded(b"data: x\n\n", 0) == b"data: x\n\n"
 
 
+class Clock:
+    """Stands in for the loop's: ``early`` seconds of each sleep are not slept."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, early: float = 0.0) -> None:
+        self.now, self._early = 100.0, early
+        patch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
+        patch.setattr("strongroom.gateway.pacing.asyncio.sleep", self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += max(0.0, seconds - self._early)
+
+
 @pytest.mark.parametrize("busy", [0.0, 0.01, 0.05])
 def test_ticks_keep_their_grid_whatever_happens_between(busy: float) -> None:
     async def run() -> list[float]:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        ticks = Ticks(20)
-        found = []
-        for _ in range(5):
-            await ticks.wait()
-            found.append(loop.time() - started)
-            await asyncio.sleep(busy)
-        return found
+        with pytest.MonkeyPatch.context() as patch:
+            clock = Clock(patch)
+            started, ticks, found = clock.now, Ticks(20), []
+            for _ in range(5):
+                await ticks.wait()
+                found.append(clock.now - started)
+                clock.now += busy
+            return found
 
-    for moment in asyncio.run(run()):
-        assert 0 <= moment % 0.020 < 0.012, moment  # behind a tick, by less than the next one
+    moments = asyncio.run(run())
+    assert all(abs(moment - 0.020 * round(moment / 0.020)) < 1e-9 for moment in moments)
+    assert all(0 < after - before < busy + 0.020 + 1e-9 for before, after in pairwise(moments))
+
+
+def test_a_loop_that_wakes_early_does_not_make_ticks_of_its_own() -> None:
+    """uvloop's clock and timers have whole milliseconds."""
+
+    async def run() -> float:
+        with pytest.MonkeyPatch.context() as patch:
+            clock = Clock(patch, early=0.0004)
+            started, ticks = clock.now, Ticks(20)
+            for _ in range(10):
+                await ticks.wait()
+            return clock.now - started
+
+    assert asyncio.run(run()) > 9 * 0.020
 
 
 def test_without_ticks_nothing_waits() -> None:

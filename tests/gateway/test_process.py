@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from strongroom.boundary import codec, frames
 from strongroom.boundary.frames import Done, ModelCard, Tokens
 from strongroom.gateway.config import GatewayConfig
+from strongroom.ledger.entries import KeeperFault, RequestFinal
 
 from .conftest import MODEL, Door, OpenDoor
 from .fake_keeper import language_card
@@ -82,6 +83,48 @@ def test_a_keeper_that_breaks_the_protocol_is_left(open_door: OpenDoor, name: st
     assert code == 7
     assert reason.split(".")[0] in {"gateway", "boundary", "framing"}
     assert reason != "gateway.keeper_gone"
+
+
+def test_a_keepers_fault_is_recorded_and_ends_the_gateway(open_door: OpenDoor) -> None:
+    door = open_door()
+    assert door.client().chat.completions.create(model=MODEL, messages=ASK)
+    door.keeper.raw = codec.encode_to_gateway(frames.Fault("keeper.weights_altered", "Changed."))
+    with pytest.raises(openai.InternalServerError) as caught:
+        door.client().chat.completions.create(model=MODEL, messages=ASK)
+    assert (caught.value.status_code, caught.value.code) == (503, "gateway.keeper_gone")
+    assert error_of(door) == (7, "keeper.weights_altered")
+    faults = [entry for entry in door.records() if isinstance(entry, KeeperFault)]
+    assert [(fault.model, fault.code) for fault in faults] == [(MODEL, "keeper.weights_altered")]
+
+
+@pytest.mark.parametrize("pause", [0.0, 3.0])
+def test_a_keeper_that_hangs_is_left(open_door: OpenDoor, pause: float) -> None:
+    """With and without having begun the answer; one that only takes its time is waited for."""
+    door = open_door(keeper_seconds=1.5)
+    assert door.client().chat.completions.create(model=MODEL, messages=ASK)
+    door.keeper.mute, door.keeper.pause = not pause, pause
+    with pytest.raises(openai.InternalServerError) as caught:
+        door.client().chat.completions.create(model=MODEL, messages=ASK)
+    assert (caught.value.status_code, caught.value.code) == (503, "gateway.keeper_gone")
+    assert error_of(door) == (7, "gateway.keeper_silent")
+    final = next(e for e in reversed(door.records()) if isinstance(e, RequestFinal))
+    assert final.outcome == "failed"
+    assert final.settled["input_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "paid"), [("keeper.time_over", True), ("keeper.queue_full", False)]
+)
+def test_work_that_ends_in_a_refusal_is_paid_for(
+    open_door: OpenDoor, code: str, paid: bool
+) -> None:
+    door = open_door()
+    door.keeper.refuse = code
+    with pytest.raises(openai.InternalServerError):
+        door.client().chat.completions.create(model=MODEL, messages=ASK)
+    final = next(e for e in reversed(door.records()) if isinstance(e, RequestFinal))
+    assert bool(final.settled.get("input_tokens")) == paid
+    assert final.settled["requests"] == 1
 
 
 def test_sigterm_finishes_what_is_under_way(open_door: OpenDoor) -> None:

@@ -96,7 +96,7 @@ def test_a_refusal_by_the_keeper(door: Door) -> None:
 
 
 def test_refusals_are_all_counted(door: Door) -> None:
-    before = len(door.records())
+    before, began = len(door.records()), time.monotonic()
     for _ in range(40):
         assert chat(door, seed=1).status_code == 400
         assert httpx.get(f"{door.url}/nowhere").status_code == 404
@@ -116,7 +116,8 @@ def test_refusals_are_all_counted(door: Door) -> None:
         ("gateway.invalid_api_key", ""): 40,
     }
     eventually(lambda: counted() == wanted)
-    assert len(door.records()) - before < 60
+    seconds = time.monotonic() - began  # however busy this machine is
+    assert len(door.records()) - before <= 2 * len(wanted) * (seconds + 1)
 
 
 def test_a_killed_gateway_leaves_a_request_that_the_next_one_closes(open_door: OpenDoor) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from strongroom.errors import StrongroomError
+from strongroom.gateway.adapters import Adapters
+from strongroom.gateway.embeddings_api import EmbeddingsApi
+from strongroom.gateway.fine_tuning import FineTuningApi
 from strongroom.gateway.http import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -35,16 +38,24 @@ class Gateway:
     """Answers HTTP requests for one model."""
 
     def __init__(
-        self, desk: Desk, model: ServedModel, keeper: KeeperClient, pacing: Pacing
+        self,
+        desk: Desk,
+        model: ServedModel,
+        keeper: KeeperClient,
+        pacing: Pacing,
+        tuning: FineTuningApi,
+        adapters: Adapters,
     ) -> None:
         self._desk = desk
         self._keeper = keeper
-        openai = OpenAIApi(desk, model, keeper, pacing)
+        self._tuning = tuning
+        openai = OpenAIApi(desk, model, keeper, pacing, adapters)
         inference = InferenceProtocol(desk, model, keeper)
         at = f"/v2/models/{model.name}"
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", openai.chat),
             "/v1/completions": ("POST", openai.complete),
+            "/v1/embeddings": ("POST", EmbeddingsApi(desk, model, keeper, pacing).embed),
             "/v1/models": ("GET", openai.models),
             "/v2": ("GET", inference.server),
             "/v2/health/live": ("GET", self._live),
@@ -65,8 +76,8 @@ class Gateway:
             return
         request = Request(scope, receive, send)
         try:
-            handler = self._handler(request)
-            if request.method == "POST":
+            handler, asks = self._handler(request)
+            if asks:
                 await handler(request)
             else:
                 await self._tell(handler, request)
@@ -100,8 +111,14 @@ class Gateway:
             await request.end_events()
         # Otherwise uvicorn cuts the connection: the caller sees an incomplete response.
 
-    def _handler(self, request: Request) -> Handler:
+    def _handler(self, request: Request) -> tuple[Handler, bool]:
+        """What answers, and whether it asks the model for something."""
         path = request.path
+        if path.startswith(("/v1/files", "/v1/fine_tuning/")):
+            tuning = self._tuning.handler(request.method, path)
+            if tuning is None:
+                raise _no_route()
+            return tuning, False
         if path.startswith("/v1/models/"):
             name = path.removeprefix("/v1/models/")
             method, handler = "GET", _naming(self._openai, name)
@@ -112,7 +129,7 @@ class Gateway:
             method, handler = found
         if request.method != method and (request.method, method) != ("HEAD", "GET"):
             raise _wrong_method(method)
-        return handler
+        return handler, method == "POST"
 
     async def _describe(self, request: Request) -> None:
         await request.answer_bytes(self._document, 200, (JSON_TYPE,))

@@ -19,6 +19,7 @@ from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.watching import Watching
+from strongroom.tune.policy import Tuning
 
 PEPPER_BYTES = 32
 GATEWAY_LOG = "gateway"
@@ -54,7 +55,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     who else than the holder of an API key is let in. ``counters`` is the URL of a Redis
     that several gateways count in, in blocks of ``lease_requests`` if that is not 0; without it
     this one counts in its memory. ``schemas`` are those of structured output that callers may
-    name: their digests.
+    name: their digests. ``tuning`` says whether customers may tune, its jobs lie in
+    ``tuning_database``. A request that the keeper has not ended after ``keeper_seconds``, more than
+    it allows one itself, says that it hangs.
     """
 
     host: _Text
@@ -70,6 +73,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**26)] = 2**20
     head_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    keeper_seconds: Annotated[float, Meta(gt=0, le=100_000)] = 660.0
     max_connections: Annotated[int, Meta(ge=1, le=65536)] = 1024
     replica: Replica = ""
     counters: Annotated[str, Meta(max_length=4096)] = ""
@@ -84,6 +88,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: ContentConfig = ContentConfig()
     detection: DetectionConfig = DetectionConfig()
     watching: Watching = Watching(port=0)
+    tuning: Tuning = Tuning()
+    tuning_database: Annotated[str, Meta(max_length=4096)] = ""
 
     @property
     def log_name(self) -> str:

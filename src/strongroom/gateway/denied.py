@@ -146,6 +146,9 @@ DENIED: Final[dict[str, Denied]] = {
     "routed_experts_prompt_start": Denied(
         "internals", "returns the model's routing", harmless=(None, 0)
     ),
+    "dimensions": Denied(
+        "internals", "cuts an embedding to a width that the model was not made for"
+    ),
     "return_hidden_states": Denied("internals", "returns activations", harmless=(None, False)),
     "prompt_token_ids": Denied("internals", "token ids could forge turns"),
     "truncate_prompt_tokens": Denied("internals", "cuts the template's own tokens"),

@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from strongroom.boundary.frames import Done, Labels, Tokens, TokenScores
+from strongroom.boundary.frames import Done, Tokens, TokenScores
 from strongroom.gateway.content.interface import Scan
-from strongroom.gateway.keeper_client import Exchange
+from strongroom.gateway.exchange import Exchange, Given
 from strongroom.gateway.pacing import Ticks
 from strongroom.gateway.stops import StopScanner
 from strongroom.gateway.tokenizing import Detokenizer, ModelTokenizer
@@ -67,7 +67,7 @@ class Generating:
             idle = ticks.fixed and not self._exchange.ready
             begun = [] if idle else [await self._exchange.next()]
 
-    async def _piece(self, answers: list[Tokens | Done | Labels]) -> Piece:
+    async def _piece(self, answers: list[Given]) -> Piece:
         """All that has come at once. What comes behind a stop string is dropped."""
         text, ids, scores = "", list[int](), list[TokenScores]()
         for answer in answers:

@@ -19,7 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
-JSON_TYPE: Final = (b"content-type", b"application/json")
+_JSON: Final = "application/json"
+JSON_TYPE: Final = (b"content-type", _JSON.encode())
 PROBLEM_TYPE: Final = (b"content-type", b"application/problem+json")
 _EVENTS_TYPE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 _COMMON: Final = (
@@ -67,6 +68,7 @@ class Request:
         "line",
         "method",
         "path",
+        "query",
         "receive",
         "send",
         "told",
@@ -75,10 +77,13 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: str = scope.get("query_string", b"").decode("latin-1")
         self.receive = receive
         self.send = send
         self.line: Line = scope["strongroom.line"]
-        self._whole: Whole = scope["strongroom.cycle"]
+        # Taken out: it holds the scope, and the two would be left to the collector of cycles, some
+        # three kilobytes a request, so that each request would work in memory that is cold.
+        self._whole: Whole = scope.pop("strongroom.cycle")
         self.accounted = False
         self.events = False
         self._pad_bytes = 0
@@ -97,8 +102,8 @@ class Request:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body, judged while it arrives.
+    async def body(self, limit: int, seconds: float, kind: str = _JSON) -> bytes:
+        """The whole body, declared as ``kind``, judged while it arrives.
 
         Raises:
             Refusal: 413 ``gateway.body_too_large`` above ``limit`` bytes; 408
@@ -106,7 +111,7 @@ class Request:
             ClientGone: the caller hung up.
         """
         try:
-            self._judge_headers(limit)
+            self._judge_headers(limit, kind)
             body = self._whole.body_if_whole()
             if body is not None:
                 if len(body) > limit:
@@ -120,13 +125,13 @@ class Request:
             await self._drain(limit)
             raise
 
-    def _judge_headers(self, limit: int) -> None:
+    def _judge_headers(self, limit: int, kind: str) -> None:
         if int(self.headers.get(b"content-length", b"0")) > limit:
             raise _too_large(limit)
-        kind = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        declared = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
         encoding = self.header(b"content-encoding") or "identity"
-        if kind != "application/json" or encoding.lower() != "identity":
-            raise _not_json()
+        if declared != kind or encoding.lower() != "identity":
+            raise _not_json() if kind == _JSON else _not_declared(kind)
 
     async def _drain(self, limit: int) -> None:
         """Read on for a while without keeping anything: many clients write all before they read,
@@ -215,6 +220,16 @@ def _too_slow(seconds: float) -> Refusal:
         f"The request body did not arrive within {seconds:g} seconds.",
         action="Send it without pause.",
         status=408,
+        headers=_CLOSE,
+    )
+
+
+def _not_declared(kind: str) -> Refusal:
+    return Refusal(
+        "gateway.wrong_kind",
+        f"The request body is not declared as plain {kind}.",
+        action=f"Send `Content-Type: {kind}` and no content encoding.",
+        status=415,
         headers=_CLOSE,
     )
 

@@ -119,6 +119,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             "type": "http",
             "method": parser.get_method().decode("ascii"),
             "path": _path(self.url),
+            "query_string": httptools.parse_url(self.url).query or b"" if b"?" in self.url else b"",
             "headers": self.headers,
             "strongroom.line": self._line,
         }

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from strongroom.gateway.adapters import Adapters
 from strongroom.gateway.answers import Envelope, Scribe, usage
 from strongroom.gateway.content.interface import ContentPolicy, Scan
 from strongroom.gateway.generating import Generating, Piece
@@ -25,6 +26,7 @@ from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import Fields, check_unique, parse_object
 from strongroom.gateway.structured import Registered
 from strongroom.gateway.text_rules import TextPolicy
+from strongroom.store.tuning import StoredJob
 
 _encode: Final = msgspec.json.Encoder().encode
 _Meaning = Callable[[Fields, int, TextPolicy, Registered], Generation]
@@ -34,9 +36,15 @@ class OpenAIApi:
     """Handlers of ``/v1``."""
 
     def __init__(
-        self, desk: Desk, model: ServedModel, keeper: KeeperClient, pacing: Pacing
+        self,
+        desk: Desk,
+        model: ServedModel,
+        keeper: KeeperClient,
+        pacing: Pacing,
+        adapters: Adapters,
     ) -> None:
         self._desk = desk
+        self._adapters = adapters
         self._pacing = pacing
         self._model = model
         self._keeper = keeper
@@ -51,14 +59,22 @@ class OpenAIApi:
 
     async def models(self, request: Request) -> None:
         """``GET /v1/models``."""
-        (await self._desk.identify(request)).require("models")
-        await request.answer({"object": "list", "data": [self._entry()]})
+        caller = await self._desk.identify(request)
+        caller.require("models")
+        tuned = [self._tuned(job) for job in await self._adapters.all(caller.organisation)]
+        await request.answer({"object": "list", "data": [self._entry(), *tuned]})
 
     async def model(self, request: Request, name: str) -> None:
         """``GET /v1/models/{id}``."""
-        (await self._desk.identify(request)).require("models")
-        self._model.require(name)
-        await request.answer(self._entry())
+        caller = await self._desk.identify(request)
+        caller.require("models")
+        job = await self._adapters.find(caller.organisation, name)
+        await request.answer(self._entry() if job is None else self._tuned(job))
+
+    def _tuned(self, job: StoredJob) -> dict[str, Any]:
+        name = f"{self._model.name}:{job.adapter}"
+        mine = {"id": name, "created": job.finished_at, "owned_by": job.organisation}
+        return self._entry() | mine
 
     def _entry(self) -> dict[str, Any]:
         return {
@@ -78,25 +94,29 @@ class OpenAIApi:
             fields = parse_object(body)  # step 6
             most = model.most_scores(caller.organisation)
             generation = meaning(fields, most, model.text, model.schemas)  # step 7
-            model.require(generation.model)
+            job = await self._adapters.find(caller.organisation, generation.model)
             scan = await _judged(self._desk.content, generation)
             ids = await model.tokens(generation)  # step 8
             check_unique(body)  # the dearest look at a long text: after its length was judged
-            frame = model.frame(self._keeper.next_id(), caller.organisation, generation, ids)
+            number, adapter = self._keeper.next_id(), "" if job is None else job.adapter
+            frame = model.frame(number, caller.organisation, generation, ids, adapter)
             rung = model.rung(caller.organisation)
             spending = Spending(frame, model.card, rung, self._desk.rates)
-            await passage.reserve(spending, _asked(generation))  # steps 9 and 10
+            await passage.reserve(spending, _asked(generation), adapter)  # steps 9 and 10
             passage.observe(ids)
-            envelope = Envelope(chat=route == "chat", model=model.name, stream=generation.stream)
+            envelope = Envelope(
+                chat=route == "chat", model=generation.model, stream=generation.stream
+            )
             answer = _Answer(
                 passage, request, generation, envelope, len(ids), route == "chat", ticks, pacing
             )
             scribe = Scribe(model.tokenizer, generation.shown)
             with passage.hold():
-                exchange = passage.exchange = self._keeper.start(frame)  # step 11
-                async with exchange:
-                    generating = Generating(exchange, model.tokenizer, generation.stops, scan)
-                    await answer.write(generating, scribe)  # step 12
+                async with self._adapters.held(job):
+                    exchange = passage.exchange = self._keeper.start(frame)  # step 11
+                    async with exchange:
+                        generating = Generating(exchange, model.tokenizer, generation.stops, scan)
+                        await answer.write(generating, scribe)  # step 12
             await passage.answered(generating.outcome, answer.text.encode())  # step 13
             await answer.finish()
 
@@ -201,6 +221,7 @@ class _Answer:
 
     async def _begin(self) -> list[dict[str, Any]]:
         """Begin the stream, only now: until something came, a refusal has a status."""
+        await self._passage.shown()
         await self._request.start_events(self._pad_bytes)
         if not self._chat:
             return []

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from strongroom import __version__
+from strongroom.gateway.embeddings_api import EmbeddingRequest
 from strongroom.gateway.inference_protocol import InferRequest
 from strongroom.gateway.refusals import TITLES, OpenAIErrorBody, Problem
 from strongroom.gateway.schema import ChatRequest, CompletionRequest
@@ -23,16 +24,24 @@ _EVENTS: Final = "text/event-stream"
 
 def document(model_name: str, registered: Iterable[str] = ()) -> bytes:
     """The document for the door to one model, as JSON; with the schemas that can be named."""
-    kinds = (ChatRequest, CompletionRequest, InferRequest, OpenAIErrorBody, Problem)
+    kinds = (
+        ChatRequest,
+        CompletionRequest,
+        EmbeddingRequest,
+        InferRequest,
+        OpenAIErrorBody,
+        Problem,
+    )
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    for kind in (ChatRequest, CompletionRequest):
+    for kind in (ChatRequest, CompletionRequest, EmbeddingRequest):
         schemas[kind.__name__]["properties"]["model"] = {"const": model_name}
     if names := sorted(registered):
         schemas["ChatRequest"]["properties"]["response_format"] = _response_format(names)
     at = f"/v2/models/{model_name}"
     paths = {
-        "/v1/chat/completions": _post("Chat", ChatRequest, streams=True),
-        "/v1/completions": _post("Complete a text", CompletionRequest, streams=True),
+        "/v1/chat/completions": _post("Chat", ChatRequest, openai=True, streams=True),
+        "/v1/completions": _post("Complete a text", CompletionRequest, openai=True, streams=True),
+        "/v1/embeddings": _post("Embed texts", EmbeddingRequest, openai=True),
         "/v1/models": _get("The one model behind this door", *_TOLD, openai=True),
         f"/v1/models/{model_name}": _get("The model", *_TOLD, openai=True),
         "/v2": _get("Server metadata"),
@@ -40,7 +49,7 @@ def document(model_name: str, registered: Iterable[str] = ()) -> bytes:
         "/v2/health/ready": _get("Whether requests are taken", 503),
         at: _get("What the model takes", *_TOLD),
         f"{at}/ready": _get("Whether the model answers", *_TOLD, 503),
-        f"{at}/infer": _post("Classify one tensor", InferRequest, streams=False),
+        f"{at}/infer": _post("Classify one tensor", InferRequest),
         "/healthz": _get("Whether the process answers"),
         "/readyz": _get("Whether requests are taken", 503),
         "/openapi.json": _get("This document"),
@@ -67,7 +76,9 @@ def _response_format(names: list[str]) -> dict[str, Any]:
     }
 
 
-def _post(summary: str, body: type[msgspec.Struct], *, streams: bool) -> dict[str, Any]:
+def _post(
+    summary: str, body: type[msgspec.Struct], *, openai: bool = False, streams: bool = False
+) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {}}
     if streams:
         answer[_EVENTS] = {}
@@ -77,7 +88,7 @@ def _post(summary: str, body: type[msgspec.Struct], *, streams: bool) -> dict[st
         "requestBody": {"required": True, "content": _content(body)},
         "responses": {
             "200": {"description": "The answer", "content": answer},
-            **_errors(_ASKED, openai=streams),
+            **_errors(_ASKED, openai=openai),
         },
     }
     return {"post": operation}

@@ -43,11 +43,19 @@ def observing(watching: Watching, model_name: str) -> Iterator[Observer]:
 
 
 class TimedRecord:
-    """A record that tells the observer how long each entry took to become durable."""
+    """A record that tells the observer how long it took until an entry was durable."""
 
     def __init__(self, record: Record, observer: Observer) -> None:
         self._record = record
         self._observer = observer
+
+    async def begin(self, entry: AnyEntry) -> int:
+        """See ``Record``."""
+        return await self._record.begin(entry)
+
+    async def durable(self, index: int) -> None:
+        """See ``Record``."""
+        await self._record.durable(index)
 
     async def append(self, entry: AnyEntry) -> int:
         """See ``Record``."""

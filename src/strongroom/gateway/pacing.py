@@ -57,6 +57,7 @@ class Ticks:
         """Sleep until the next tick; those that passed while nobody waited are left out."""
         if self.fixed:
             now = asyncio.get_running_loop().time()
-            passed = math.floor((now - self._last) / self._seconds)
+            # A loop of whole milliseconds may wake a little before the tick: that was it.
+            passed = max(0, math.floor((now - self._last) / self._seconds))
             self._last += self._seconds * (passed + 1)
             await asyncio.sleep(self._last - now)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from strongroom.boundary.frames import MAX_TOP_LOGPROBS, Generate, ModelCard, Rung, Sampling
@@ -67,6 +69,17 @@ class ServedModel:
             )
         return self._tokenizer
 
+    @property
+    def template(self) -> ChatTemplate:
+        """The chat template; 400 ``gateway.no_chat_template`` where there is none."""
+        if self._template is None:
+            raise Refusal(
+                "gateway.no_chat_template",
+                "This model has no chat template.",
+                action="Use /v1/completions.",
+            )
+        return self._template
+
     def rung(self, tenant: str) -> Rung:
         """The rung of disclosure that the sealed policy gives ``tenant``."""
         return self.card.rungs.get(tenant, self.card.rungs.get("*", "closed"))
@@ -93,29 +106,42 @@ class ServedModel:
             Refusal: 400 ``gateway.context_exceeded``, or why there are none.
         """
         characters = sum(len(m.content) for m in generation.messages) + len(generation.prompt)
+        return await self._bounded(characters, partial(self._encode, generation))
+
+    async def texts(self, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The ids of texts that stand by themselves; all together they fit the context.
+
+        Raises:
+            Refusal: as for ``tokens``.
+        """
+        found: list[tuple[int, ...]] = []
+        room = self.card.context_length
+        for text in texts:
+            found.append(tuple(await self._bounded(len(text), partial(self._plain, text, "input"))))
+            room -= len(found[-1])
+            if room < 1:
+                raise self._exceeded()
+        return tuple(found)
+
+    async def _bounded(self, characters: int, encode: Callable[[], list[int]]) -> list[int]:
         if self.tokenizer.too_long(characters, self.card.context_length):
             raise self._exceeded()
-        if characters > _THREAD_CHARACTERS:
-            ids = await asyncio.to_thread(self._encode, generation)
-        else:
-            ids = self._encode(generation)
+        long = characters > _THREAD_CHARACTERS
+        ids = await asyncio.to_thread(encode) if long else encode()
         if len(ids) >= self.card.context_length:
             raise self._exceeded()
         return ids
 
     def _encode(self, generation: Generation) -> list[int]:
         if generation.messages:
-            if self._template is None:
-                raise Refusal(
-                    "gateway.no_chat_template",
-                    "This model has no chat template.",
-                    action="Use /v1/completions.",
-                )
-            return self._template.encode(generation.messages)
-        ids = self.tokenizer.encode_prompt(generation.prompt)
+            return self.template.encode(generation.messages)
+        return self._plain(generation.prompt, "prompt")
+
+    def _plain(self, text: str, param: str) -> list[int]:
+        ids = self.tokenizer.encode_prompt(text)
         if not ids:
             raise Refusal(
-                "gateway.empty_prompt", "The prompt is empty.", action="Send text.", param="prompt"
+                "gateway.empty_prompt", "The text is empty.", action="Send text.", param=param
             )
         return ids
 
@@ -125,8 +151,13 @@ class ServedModel:
             return []
         return self._template.encode((Message(role="user", content=""),))
 
-    def frame(self, number: int, tenant: str, generation: Generation, ids: list[int]) -> Generate:
-        """The one frame that is forwarded: our own encoding, with ``max_tokens`` bounded."""
+    def frame(
+        self, number: int, tenant: str, generation: Generation, ids: list[int], adapter: str
+    ) -> Generate:
+        """The one frame that is forwarded: our own encoding, with ``max_tokens`` bounded.
+
+        ``adapter`` is one of the tenant's; empty for the bare base.
+        """
         room = self.card.context_length - len(ids)
         default = room if generation.messages else COMPLETION_DEFAULT
         return Generate(
@@ -137,6 +168,7 @@ class ServedModel:
             sampling=Sampling(temperature=generation.temperature, top_p=generation.top_p),
             top_logprobs=generation.scores,
             schema=generation.schema,
+            adapter=adapter,
         )
 
     def _exceeded(self) -> Refusal:

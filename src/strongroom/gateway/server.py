@@ -5,7 +5,8 @@
 3. Take over the socket; wait for the keeper's greeting; prove tokenizer and template.
 4. Listen; say so on ``ready_fd``.
 5. Serve until SIGTERM (finish what is under way, exit 0), until the keeper is gone (answer 503 to
-   what is under way, exit with the error's code) or until the log cannot be written (the same).
+   what is under way, record the fault that it told of, exit with the error's code) or until the
+   log cannot be written (503 and exit, too).
    Whatever the reason, each request that had an intent gets its final record.
 """
 
@@ -24,6 +25,7 @@ import uvicorn
 
 from strongroom.boundary.frames import Hello, ModelCard
 from strongroom.errors import ConfigurationRefused
+from strongroom.gateway.adapters import TUNING_FOLDER, Adapters
 from strongroom.gateway.admission import Admission
 from strongroom.gateway.api_keys import Authenticator
 from strongroom.gateway.app import Gateway
@@ -32,9 +34,10 @@ from strongroom.gateway.config import GatewayConfig, read_pepper
 from strongroom.gateway.content.opening import open_policy
 from strongroom.gateway.detection.detector import Detector
 from strongroom.gateway.directory import Directory
+from strongroom.gateway.fine_tuning import FineTuningApi
 from strongroom.gateway.http_protocol import bounded_protocol
 from strongroom.gateway.jwt_identity import JwtAuthenticator
-from strongroom.gateway.keeper_client import KeeperClient
+from strongroom.gateway.keeper_client import KeeperClient, KeeperFault
 from strongroom.gateway.operator_listener import TimedRecord, observing, watched
 from strongroom.gateway.pipeline.desk import Desk
 from strongroom.gateway.pipeline.guarding import Guard
@@ -42,10 +45,12 @@ from strongroom.gateway.pipeline.recovery import recover
 from strongroom.gateway.pipeline.switching import Switching
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.tls import tls_context
+from strongroom.ledger import entries
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import open_log
 from strongroom.process import inherited_socket
 from strongroom.store.opening import open_counters, open_identity_store
+from strongroom.store.tuning import open_tuning_store
 
 _DRAIN_SECONDS = 6
 
@@ -55,8 +60,8 @@ async def serve(config: GatewayConfig) -> None:
 
     Raises:
         StrongroomError: it cannot start, the keeper is gone (``gateway.keeper_gone``,
-            ``gateway.keeper_violation`` or what was wrong with the stream), or the log cannot be
-            written (``ledger.write_failed``).
+            ``gateway.keeper_silent``, ``gateway.keeper_violation`` or what was wrong with the
+            stream), or the log cannot be written (``ledger.write_failed``).
     """
     async with AsyncExitStack() as stack:
         pepper = read_pepper(Path(config.pepper))  # (1)
@@ -67,9 +72,12 @@ async def serve(config: GatewayConfig) -> None:
         )
         stack.push_async_callback(counters.close)
         log = stack.enter_context(open_log(Path(config.state), config.log_name, log_key))  # (2)
-        await recover(log, counters)
+        holder = hashlib.sha256(log_key.verifier(config.log_name).encode().encode()).hexdigest()[
+            :16
+        ]
+        await recover(log, counters, holder)
         keeper, hello = await KeeperClient.connect(  # (3)
-            inherited_socket(config.boundary_fd, "boundary_fd")
+            inherited_socket(config.boundary_fd, "boundary_fd"), config.keeper_seconds
         )
         stack.callback(keeper.close)
         model = ServedModel(config.model_name, hello.card, config.text, config.schemas)
@@ -81,6 +89,7 @@ async def serve(config: GatewayConfig) -> None:
             bounds=config,
             callers=_callers(config, directory, pepper),
             counters=counters,
+            holder=holder,
             switching=switching,
             record=TimedRecord(log, observer),
             digest=log_key.digest,
@@ -97,10 +106,22 @@ async def serve(config: GatewayConfig) -> None:
         await stack.enter_async_context(
             watched(config.watching, observer, model.name, (keeper, hello), operators)
         )
-        server = uvicorn.Server(_uvicorn(config, Gateway(desk, model, keeper, config.pacing)))
+        offered = config.tuning.offered
+        served = config.tuning.served_megabytes > 0 and bool(config.tuning_database)
+        jobs = (
+            stack.enter_context(open_tuning_store(config.tuning_database))
+            if offered or served
+            else None
+        )
+        tuning = FineTuningApi(desk, model, jobs if offered else None, config.tuning)
+        adapters = Adapters(
+            model, keeper, jobs if served else None, Path(config.state) / TUNING_FOLDER
+        )
+        app = Gateway(desk, model, keeper, config.pacing, tuning, adapters)
+        server = uvicorn.Server(_uvicorn(config, app))
         desk.on_failure = lambda: setattr(server, "should_exit", True)
         tasks = [
-            asyncio.ensure_future(_stop_without_keeper(server, keeper)),
+            asyncio.ensure_future(_stop_without_keeper(server, keeper, desk)),
             asyncio.ensure_future(switching.watch()),
         ]
         _announce(config, hello, listener, operators)
@@ -137,8 +158,11 @@ def _calm_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _stop_without_keeper(server: uvicorn.Server, keeper: KeeperClient) -> None:
+async def _stop_without_keeper(server: uvicorn.Server, keeper: KeeperClient, desk: Desk) -> None:
     await keeper.closed.wait()
+    if isinstance(keeper.error, KeeperFault):
+        code = keeper.error.code
+        desk.book.write(entries.KeeperFault(desk.model_name, desk.model_digest, code))
     server.should_exit = True
 
 

@@ -57,6 +57,7 @@ class Desk:
         bounds: of bodies.
         callers: who knows callers.
         counters: what may be spent.
+        holder: in whose name this gateway reserves; no other that shares the counters has it.
         switching: the kill switch.
         record: the log.
         digest: keyed digests of inputs and answers.
@@ -72,6 +73,7 @@ class Desk:
         bounds: Bounds,
         callers: Identifies,
         counters: Counters,
+        holder: str,
         switching: Switching,
         record: Record,
         digest: Digest,
@@ -81,6 +83,7 @@ class Desk:
         content: ContentPolicy | None = None,
     ) -> None:
         self.counters = counters
+        self.holder = holder
         self.switching = switching
         self.record = record
         self.digest = digest

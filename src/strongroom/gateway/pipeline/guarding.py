@@ -1,7 +1,7 @@
 """Detection's place in the way of a request: its signals are recorded, and do what the policy says.
 
 A suspended organisation is refused as soon as it is known; a throttled one pays several requests
-for each. Queries are noted once their intent is durable, and looked at while their requests wait
+for each. Queries are noted once their intent is written, and looked at while their requests wait
 for the model:
 
 1. a few at a time, so that nobody waits long;

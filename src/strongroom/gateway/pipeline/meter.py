@@ -24,9 +24,9 @@ ITSELF: Final = Cost(requests=1)
 Told = list[tuple[bytes, bytes]]
 
 
-def parts(request_id: str) -> tuple[str, str]:
-    """The ids of both reservations of a request."""
-    return f"{request_id}:1", f"{request_id}:2"
+def parts(holder: str, request_id: str) -> tuple[str, str]:
+    """The ids of both reservations of a request; ``holder`` is the gateway that made them."""
+    return f"{holder}:{request_id}:1", f"{holder}:{request_id}:2"
 
 
 class Meter:
@@ -34,9 +34,9 @@ class Meter:
 
     __slots__ = ("_counters", "_granted", "_held", "_ids", "_itself", "_subjects")
 
-    def __init__(self, counters: Counters, request_id: str) -> None:
+    def __init__(self, counters: Counters, holder: str, request_id: str) -> None:
         self._counters = counters
-        self._ids = parts(request_id)
+        self._ids = parts(holder, request_id)
         self._itself = ITSELF
         self._held: list[str] = []
         self._subjects: Sequence[Subject] = ()

@@ -1,7 +1,9 @@
 """One request that asks the model for work, on its way through the door.
 
-It is *arrived*, *admitted* (its caller is known), *reserved* (its intent is durable), *ended* (its
-final record is durable), in this order. It is ended whatever happens, and once.
+It is *arrived*, *admitted* (its caller is known), *reserved* (its intent is written), *shown* (its
+intent is durable), *ended* (its final record is durable), in this order. It is ended whatever
+happens, and once. Between *reserved* and *shown* the disk works while the model does: a power cut
+may lose an intent, but then nothing of its answer has left.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
 from strongroom.errors import StrongroomError
+from strongroom.gateway.exchange import Exchange
 from strongroom.gateway.http import Request
 from strongroom.gateway.ids import new_id
-from strongroom.gateway.keeper_client import Exchange
 from strongroom.gateway.line import ClientGone, Held
 from strongroom.gateway.pipeline.meter import Meter
 from strongroom.gateway.pipeline.spending import Spending
@@ -29,20 +31,20 @@ if TYPE_CHECKING:
 SETTLE_SECONDS: Final = 1.0
 """How often a stream is settled while it goes on."""
 
-Asks = Literal["chat", "completions", "infer"]
+Asks = Literal["chat", "completions", "embeddings", "infer"]
 Outcome = Literal["answered", "stopped", "abandoned", "failed"]
 
 
 class Passage:
     """See the module. An async context manager.
 
-    Call ``admit``, ``reserve``, ``hold``, ``answered``, in this order. ``exchange`` is to be set
-    as soon as the request was forwarded.
+    Call ``admit``, ``reserve``, ``hold``, for a stream ``shown``, ``answered``, in this order.
+    ``exchange`` is to be set as soon as the request was forwarded.
     """
 
     __slots__ = (
-        "_desk", "_ended", "_held", "_meter", "_request", "_route", "_settled_at", "_spending",
-        "_watched", "caller", "exchange", "id",
+        "_desk", "_ended", "_held", "_intent", "_meter", "_request", "_route", "_settled_at",
+        "_spending", "_watched", "caller", "exchange", "id",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, request: Request, route: Asks) -> None:
@@ -50,7 +52,7 @@ class Passage:
         self.caller: Caller | None = None
         self.exchange: Exchange | None = None
         self._desk = desk
-        self._meter = Meter(desk.counters, self.id)
+        self._meter = Meter(desk.counters, desk.holder, self.id)
         self._request = request
         self._route = route
         self._watched = desk.observer.request(route)
@@ -58,6 +60,7 @@ class Passage:
         self._held: Held | None = None
         self._settled_at: float | None = None
         self._ended = False
+        self._intent = -1
         request.accounted = True
         request.told.append((b"x-request-id", self.id.encode()))
 
@@ -76,12 +79,13 @@ class Passage:
         await self._meter.enter(caller, self._request.told, factor)
         return caller, body
 
-    async def reserve(self, spending: Spending, what: bytes) -> None:
-        """Steps 9 and 10: reserve, then make the intent durable.
+    async def reserve(self, spending: Spending, what: bytes, adapter: str = "") -> None:
+        """Steps 9 and 10: reserve, then write the intent.
 
         Args:
             spending: what may be spent.
             what: the input, of which a keyed digest is recorded.
+            adapter: the caller's, through which it goes.
 
         Raises:
             Refusal: 429 what is exhausted, or 503.
@@ -101,12 +105,24 @@ class Passage:
             model_digest=desk.model_digest,
             policy_digest=desk.policy_digest,
             input_digest=desk.digest("input", what),
+            adapter=adapter,
         )
         try:
-            await desk.record.append(entry)
+            self._intent = await desk.record.begin(entry)
         except StrongroomError as error:
             raise desk.record_failed(error) from None
         self._watched.admitted(worst.input_tokens, worst.output_tokens)
+
+    async def shown(self) -> None:
+        """Before the first byte of a stream leaves: its intent is durable.
+
+        Raises:
+            Refusal: 503: the record cannot be written.
+        """
+        try:
+            await self._desk.record.durable(self._intent)
+        except StrongroomError as error:
+            raise self._desk.record_failed(error) from None
 
     def observe(self, query: Query) -> None:
         """Let detection look at what was asked."""
@@ -138,7 +154,7 @@ class Passage:
         """Steps 12 and 13: the answer is whole, and all but its last byte may be sent.
 
         Args:
-            reason: ``stop``, ``length``, ``egress`` or ``label``.
+            reason: ``stop``, ``length``, ``egress``, ``label`` or ``embedding``.
             output: the answer, of which a keyed digest is recorded.
 
         Raises:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from strongroom.errors import StrongroomError
-from strongroom.ledger.entries import Refused, Signal
+from strongroom.ledger.entries import KeeperFault, Refused, Signal
 from strongroom.ledger.interface import Record
 
 TIMES: Final = "times"
@@ -68,13 +68,13 @@ class RefusalBook:
                 self.write(msgspec.structs.replace(entry, counts={TIMES: times}))
         self._seen.clear()
 
-    def write(self, entry: Refused | Signal) -> None:
+    def write(self, entry: Refused | Signal | KeeperFault) -> None:
         """Append ``entry``; nobody waits for it but ``close``."""
         task = asyncio.ensure_future(self._append(entry))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _append(self, entry: Refused | Signal) -> None:
+    async def _append(self, entry: Refused | Signal | KeeperFault) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 await self._record.append(entry)

@@ -17,9 +17,15 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from strongroom.boundary.charging import ENDING, label_charge, millibits, token_charge
-from strongroom.boundary.frames import Classify, Generate, ModelCard, Rung
-from strongroom.gateway.keeper_client import Exchange
+from strongroom.boundary.charging import (
+    ENDING,
+    embedding_charge,
+    label_charge,
+    millibits,
+    token_charge,
+)
+from strongroom.boundary.frames import Embed, Generate, ModelCard, Rung
+from strongroom.gateway.exchange import Exchange, Work
 from strongroom.store.limits import Cost
 
 _UNROUNDED: Final = frozenset({"topk", "logits", "embeddings"})
@@ -52,9 +58,7 @@ class Spending:
 
     __slots__ = ("_frame", "_input", "_output", "_position", "_rates", "_start")
 
-    def __init__(
-        self, frame: Generate | Classify, card: ModelCard, rung: Rung, rates: ComputeRates
-    ) -> None:
+    def __init__(self, frame: Work, card: ModelCard, rung: Rung, rates: ComputeRates) -> None:
         self._frame = frame
         self._rates = rates
         if isinstance(frame, Generate):
@@ -62,6 +66,9 @@ class Spending:
             self._position = token_charge(
                 card.vocab_size, frame.top_logprobs, rounded=rung not in _UNROUNDED
             )
+        elif isinstance(frame, Embed):
+            self._input, self._output, self._position = sum(map(len, frame.texts)), 0, 0
+            self._start = embedding_charge(len(frame.texts), card.embedding_width)
         else:
             self._input, self._output, self._position = frame.shape[0], 0, 0
             self._start = frame.shape[0] * _row_charge(len(card.labels), rung, frame.scores)
