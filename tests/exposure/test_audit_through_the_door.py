@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from strongroom.cli.audit_demo import safetensors
 from strongroom.exposure.interface import Records
 from strongroom.exposure.results import read
-from tests.cli.conftest import Said, command, strongroom  # noqa: F401
+from tests.cli.conftest import COMMAND, Said, command, strongroom  # noqa: F401
 
 from .small import CONFIG, digits, train
 
@@ -140,3 +144,67 @@ def test_bad_input(strongroom, owner: Path, words: tuple[str, str], code: str) -
     )  # fmt: skip
     assert said.code == 11
     assert said.refusal == code
+
+
+def test_a_terminated_audit_goes_on_where_it_stopped(strongroom, owner: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    """SIGTERM after the second cell: what is finished is kept, and not measured again."""
+    home, out = owner / "home", owner / "resumed.json"
+    words = (
+        "--home", home, "audit", owner / "label.sealed", "--data", owner / "data.npz",
+        "--rungs", "gradients,weights", "--seed", "3", "--json", out,
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("[2/"):
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130, rest
+    assert not out.exists()
+    (journal,) = (home / "state" / "audits").iterdir()
+    kept = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len(kept) >= 2
+    with journal.open("ab") as file:
+        file.write(b'{"attack":"torn')
+    said = strongroom(*words)
+    assert said.code == 0, said.err
+    begun = [line.partition("] ")[2] for line in said.err.splitlines() if line.startswith("[")]
+    finished = {f"{cell['attack']} at {cell['rung']}" for cell in kept}
+    assert not finished & set(begun)
+    cells = read(out).cells
+    assert {f"{cell.attack} at {cell.rung}" for cell in cells} == finished | set(begun[:-1])
+    assert msgspec.json.decode(msgspec.json.encode(cells[0])) == kept[0]
+    assert not list((home / "state" / "audits").iterdir())
+
+
+def test_a_door_that_dies_ends_the_audit_and_keeps_what_was_measured(owner: Path) -> None:
+    """Kill the server's keeper after the first served cell."""
+    home = owner / "home"
+    words = (
+        "--home", home, "audit", owner / "label.sealed", "--data", owner / "data.npz",
+        "--attacks", "membership-loss,cloning,evasion-label", "--rungs", "label", "--seed", "5",
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("[1/"):
+            break
+    for serving in children(process.pid):
+        os.kill(serving, signal.SIGKILL)
+    rest = process.stderr.read()
+    assert process.wait(60) == 11, rest
+    assert "what was measured until then is kept" in rest
+    (journal,) = (home / "state" / "audits").iterdir()
+    assert b'"membership-loss"' in journal.read_bytes()
+    journal.unlink()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that ``pid`` started, by any of its threads."""
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(number) for each in found for number in each.read_text().split()]

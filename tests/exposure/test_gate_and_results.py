@@ -157,6 +157,15 @@ def test_bad_records(tmp_path: Path, changes: dict[str, object], code: str) -> N
     assert caught.value.code == code
 
 
+def test_a_corpus_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(b'{"text":"a","member":true}\n{"\xebind":"b"}\n')
+    with pytest.raises(ExposureRefused) as caught:
+        read_corpus(path)
+    assert caught.value.code == "exposure.data_unfit"
+    assert "line 2" in str(caught.value)
+
+
 def test_files_that_are_no_records(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 broken")
     for name in ("x.npz", "absent.npz"):

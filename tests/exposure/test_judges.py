@@ -246,7 +246,15 @@ def test_tampering() -> None:
 
 def test_abuse() -> None:
     judge = AbuseJudge("tokens", "tokens")
-    verdict = judge.judge([Spending(10, {"tokens": 1600.0}, {"tokens": 160.0})])
+
+    def spent(each: float) -> list[Spending]:
+        return [Spending(2 * n, {"tokens": each * n}, {"tokens": 16.0 * n}) for n in range(1, 5)]
+
+    verdict = judge.judge(spent(160.0))
     assert verdict.figures[0].measured.value == 10
     assert verdict.severity == "critical"
-    assert judge.judge([Spending(10, {"tokens": 160.0}, {"tokens": 160.0})]).severity == "none"
+    assert judge.judge(spent(16.0)).severity == "none"
+    assert judge.judge(spent(160.0)[:2]).status == "not_measurable"
+    assert judge.judge([Spending(1, {"tokens": 9.0}, {"tokens": 0.0})] * 3).status == (
+        "not_measurable"
+    )

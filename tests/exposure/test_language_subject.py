@@ -10,7 +10,7 @@ import pytest
 from strongroom.exposure.audit import run
 from strongroom.exposure.cell import Cell
 from strongroom.exposure.data import Canary, Corpus, Text
-from strongroom.exposure.plan import plan
+from strongroom.exposure.plan import omitted, plan
 from strongroom.exposure.registry import chosen
 from strongroom.exposure.resume import Journal
 from strongroom.exposure.subjects.interface import SCALES
@@ -65,3 +65,20 @@ def test_an_innocent_model_gives_the_null(tmp_path: Path) -> None:
     assert found["text-loss"].severity == "none"
     assert found["canary-exposure"].severity in {"none", "low"}
     assert found["discoverable-extraction"].severity == "none"
+
+
+def test_what_a_small_budget_cannot_do_is_left_to_a_larger_one_and_said() -> None:
+    subject = LanguageSubject(tiny.language(tiny.base()), None, None, SCALES["quick"], {})
+    attacks = chosen("causal-lm", ("logit-bias",))
+
+    def planned(budget: str) -> set[tuple[str, str]]:
+        cells = plan(subject, attacks, (), SCALES[budget])
+        return {(each.attack.name, each.rung.value) for each in cells}
+
+    door = {("logit-bias", "topk"), ("logit-bias-rankings", "text")}
+    assert planned("quick") == door
+    lax = {("logit-bias", "logits"), ("logit-bias-rankings", "logits")}
+    assert planned("standard") == door | lax
+    left = omitted(subject, attacks, plan(subject, attacks, (), SCALES["quick"]), ())
+    assert {(each.attack, each.rung) for each in left} == lax
+    assert all("--budget standard" in each.why for each in left)

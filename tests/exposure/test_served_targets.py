@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 
 from strongroom.errors import ExposureRefused
-from strongroom.exposure.interface import Budget
+from strongroom.exposure.attacks.language.logit_bias import LogitBias, LogitBiasRankings
+from strongroom.exposure.interface import Budget, Knows
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.targets.http import require_right
 from strongroom.exposure.targets.served_classifier import open_served_classifier
+from strongroom.exposure.targets.served_embeddings import open_served_embeddings
 from strongroom.exposure.targets.served_text import open_served_text
+
+from .language import tiny
 
 LABELS = ("cat", "dog", "eel")
 BUDGET = Budget(queries=200, seconds=5)
@@ -55,6 +59,12 @@ def complete(body: dict[str, Any]) -> dict[str, Any]:
     return {"choices": [choice], "usage": {"completion_tokens": 2}}
 
 
+class Server(ThreadingHTTPServer):
+    """Sixteen connections come at once, and a busy machine is slow to accept them."""
+
+    request_queue_size = 64
+
+
 @pytest.fixture
 def door() -> Iterator[Fake]:
     fake = Fake()
@@ -81,8 +91,8 @@ def door() -> Iterator[Fake]:
         def log_message(self, format: str, *args: Any) -> None:
             """Keep quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     fake.url = f"http://127.0.0.1:{server.server_port}"
     yield fake
@@ -134,6 +144,10 @@ def test_waiting_is_obeyed_counted_and_bounded(door: Fake) -> None:
     door.next = [refusal("keeper.egress_exhausted", retry_after="3600")]
     with refused("exposure.time_spent"):
         target.labels(rows(2))
+    door.next = [refusal("keeper.egress_exhausted", retry_after="2")]  # of five seconds in all
+    with refused("exposure.time_spent"):
+        target.labels(rows(2))
+    assert target.spent().waited_seconds == pytest.approx(0.2)
     door.next = [refusal("keeper.egress_exhausted", retry_after="0.05")] * 5
     with refused("exposure.time_spent"):
         target.labels(rows(2))
@@ -192,6 +206,43 @@ def test_text(door: Fake) -> None:
     (said,) = scored.complete_scored(["x"], max_tokens=1, top=2)
     assert said.top == ((("said", -0.1), ("other", -3.0)),)
     assert not hasattr(target, "complete_scored")
+
+
+def test_a_bias_is_sent_by_token_id_and_a_door_that_refuses_it_ends_the_attack(door: Fake) -> None:
+    target = open_served_text(door.url, "sr_secret", "m", Rung.TOPK, BUDGET)
+    (said,) = target.biased(["x"], [{7: 60.0, 9: 55.5}], top=2)
+    assert said == (("said", -0.1), ("other", -3.0))
+    assert door.bodies[-1]["logit_bias"] == {"7": 60.0, "9": 55.5}
+    assert door.bodies[-1]["max_tokens"] == 1
+    plain = open_served_text(door.url, "sr_secret", "m", Rung.TEXT, BUDGET)
+    ((only,),) = plain.biased(["x"], [{7: 60.0}], top=5)
+    assert only[0] == "said x"
+    no = json.dumps({"error": {"code": "gateway.parameter_not_allowed"}}).encode()
+    door.next = [(400, {}, no)] * 2
+    known = tiny.knows(None, Knows.NOTHING)
+    for rung, attack in ((Rung.TOPK, LogitBias()), (Rung.TEXT, LogitBiasRankings())):
+        refusing = open_served_text(door.url, "sr_secret", "m", rung, tiny.PLENTY)
+        (claim,) = attack.run(refusing, known, tiny.PLENTY, 0)
+        assert claim.facts == {}  # type: ignore[attr-defined]
+        assert refusing.spent().refusals == {"gateway.parameter_not_allowed": 1}
+
+
+def test_embeddings_come_sixteen_a_request_and_in_the_order_of_their_texts(door: Fake) -> None:
+    def said(count: int) -> tuple[int, dict[str, str], bytes]:
+        rows = [{"index": n, "embedding": [float(n), 1.0]} for n in reversed(range(count))]
+        return 200, {}, json.dumps({"data": rows}).encode()
+
+    target = open_served_embeddings(door.url, "sr_secret", "m", BUDGET)
+    door.next = [said(16), said(2)]
+    found = target.embed([f"text {n}" for n in range(18)])
+    assert found[:, 0].tolist() == [*range(16), 0, 1]
+    assert [len(body["input"]) for body in door.bodies] == [16, 2]
+    assert (target.spent().queries, dir(target)) == (18, ["embed", "spent"])
+    door.next = [said(1)]
+    with refused("exposure.endpoint_failed"):
+        target.embed(["a", "b"])
+    with refused("exposure.not_yours"):
+        open_served_embeddings("https://api.example.com", "sr_secret", "m", BUDGET)
 
 
 @pytest.mark.parametrize(

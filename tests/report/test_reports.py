@@ -13,8 +13,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.exposure.results import decode
-from strongroom.report import cyclonedx, html, sarif, statement, svg
+from strongroom.exposure.results import Model, Omitted, decode
+from strongroom.report import cyclonedx, deciding, html, sarif, statement, svg
 from strongroom.report.canonical import canonical
 from strongroom.report.compare import changes
 from tests.exposure.made import cell, estimate, results
@@ -94,9 +94,67 @@ def test_the_page_says_what_stands_and_what_was_not_measured() -> None:
     page = html.render(FOUND).decode()
     assert "It worked." in page
     assert "1 of 4 cells could not be measured" in page
-    assert "a limit of 100 queries" in page
+    assert "A limit of 100 queries" in page
     empty = html.render(results(cell(severity="none"), granted="label")).decode()
     assert "That is not the claim that nothing leaks" in empty
+
+
+def test_what_a_rung_adds_is_told_against_the_one_within_it() -> None:
+    found = results(
+        cell(rung="label", value=0.6, severity="low"),
+        cell(rung="logits", value=0.7, severity="high"),
+        cell("merged", "base from adapters", "adapter", 1.0, "critical"),
+        cell("copy", "cloning", "logits", status="not_measurable"),
+        cell(rung="weights", value=0.65, severity="high"),
+        cell("other", rung="weights", value=3.0, severity="critical", metric="bits"),
+    )
+    label, logits, adapter, weights = deciding.steps(found)
+    assert [step.instead_of for step in (label, logits, adapter, weights)] == [
+        "closed", "label", "closed", "logits",
+    ]  # fmt: skip
+    first, more = label.added[0], logits.added[0]
+    assert first is not None
+    assert more is not None
+    assert (first.first, round(first.difference, 9), first.after) == (True, 0.1, "low")
+    assert (more.first, round(more.difference, 9), more.apart) == (False, 0.1, True)
+    assert (more.before, more.after) == ("low", "high")
+    assert logits.added[2] is None
+    other = weights.added[0]
+    assert other is not None
+    assert (other.metric, other.first, other.difference) == ("bits", True, 2.5)  # not of one kind
+    assert (other.before, other.after) == ("high", "critical")
+    page = html.render(found).decode()
+    assert "low to high" in page
+    assert "+0.100" in page
+
+
+def test_the_cheapest_control_is_one_that_was_measured() -> None:
+    lower = cell("cloning", "cloning", "label", 0.6, "low", metric="agreement", curve=())
+    worse = cell("cloning", "cloning", "logits", 0.9, "critical", metric="agreement", curve=())
+    said = dict(deciding.controls(results(lower, worse, granted="logits")))
+    assert said["Cloning"].startswith("Granting only label brings it from agreement 0.9")
+    said = dict(deciding.controls(results(worse, granted="logits")))
+    assert said["Cloning"].startswith("No rung below and no smaller budget")
+    said = dict(deciding.controls(results(cell(value=0.9), granted="label")))
+    assert said["Membership"] == (
+        "A limit of 100 queries for an organisation holds it at 0.52, against 0.9 after 1,600."
+    )
+
+
+def test_what_was_left_out_is_listed_with_its_reason() -> None:
+    left = tuple(
+        Omitted("cloning", rung, "nothing", "Left out by --rungs") for rung in ("label", "topk")
+    )
+    page = html.render(msgspec.structs.replace(FOUND, omitted=left)).decode()
+    assert "Left out by --rungs: cloning, knowing nothing, at label, topk." in page
+
+
+def test_an_endpoint_is_not_said_to_have_a_digest() -> None:
+    model = Model("parrot", "causal-lm", 0, "ab" * 32, {}, "https://example.com")
+    page = html.render(msgspec.structs.replace(FOUND, model=model)).decode()
+    assert "there is no digest of its weights" in page
+    assert "manifest SHA-256" not in page
+    assert "Release 0" not in page
 
 
 def test_charts_stay_inside_and_are_drawn_of_one_point() -> None:

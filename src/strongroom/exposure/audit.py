@@ -14,6 +14,7 @@ import msgspec
 from strongroom.errors import ExposureRefused
 from strongroom.exposure.cell import Cell, Spent
 from strongroom.exposure.plan import Planned
+from strongroom.exposure.reasons import stops
 from strongroom.exposure.resume import Journal
 from strongroom.exposure.subjects.interface import Scale, Subject
 
@@ -27,8 +28,6 @@ _ENDS = {
     "exposure.target_gone",
 }
 """Refusals after which going on makes no sense; what was measured is kept."""
-
-_STOPPED = {"exposure.budget_spent", "exposure.time_spent", "exposure.endpoint_refused"}
 
 
 def run(
@@ -77,6 +76,7 @@ def measure(
         ExposureRefused: the target has gone.
     """
     attack, rung, level = planned.attack, planned.rung, planned.level
+    subject = subject.at(attack) or subject
     blank = Cell(
         attack=attack.name,
         family=attack.family.value,
@@ -104,10 +104,20 @@ def measure(
     except ExposureRefused as error:
         if error.code in _ENDS:
             raise
-        status = "not_measurable" if error.code in _STOPPED else "unknown"
+        status = "not_measurable" if stops(error) else "unknown"
         found = {"status": status, "why": f"{error.message} [{error.code}]"}
     except Exception as error:  # one attack's defect must not cost the others' results
         found = {"status": "unknown", "why": f"The attack failed: {type(error).__name__}: {error}"}
     spent = target.spent() if target is not None else Spent()
+    if spent.stopped and found["status"] == "measured":
+        before = f"{found['why'].rstrip('.')}. " if found["why"] else ""
+        found["why"] = before + _cut_short(spent)
     took = msgspec.structs.replace(spent, seconds=round(time.monotonic() - began, 3))
     return msgspec.structs.replace(blank, spent=took, **found)
+
+
+def _cut_short(spent: Spent) -> str:
+    return (
+        f"The target answered no more after {spent.queries:,} queries [{spent.stopped}]: "
+        "the figure is what the attack had by then."
+    )

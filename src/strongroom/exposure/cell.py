@@ -72,13 +72,17 @@ class RecordRisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the target counted. ``refusals``: answers refused, by code; ``seconds``: wall time."""
+    """What the target counted. ``refusals``: answers refused, by code; ``seconds``: wall time.
+
+    ``stopped``: the code of the refusal after which nothing more was answered, if there was one.
+    """
 
     queries: int = 0
     tokens: int = 0
     seconds: float = 0.0
     waited_seconds: float = 0.0
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
+    stopped: str = ""
 
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

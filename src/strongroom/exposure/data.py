@@ -105,7 +105,7 @@ def read_corpus(path: Path) -> Corpus:
                 canaries.append(msgspec.json.decode(line, type=Canary))
             elif line.strip():
                 texts.append(msgspec.json.decode(line, type=Text))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _unfit(f"line {number}: {error}") from None
     if not texts and not canaries:
         raise _unfit("there is no record in it")

@@ -146,6 +146,17 @@ class Clone(Claim):
 
 
 @dataclass(frozen=True)
+class LanguageClone(Claim):
+    """Cloning of a language model: ``predict(rows)`` says of each row of tokens what comes next.
+
+    After each token but the last: the clone's likeliest next token, and the log-probability that it
+    gives to the one that follows, each (length - 1,).
+    """
+
+    predict: Callable[[Sequence[Sequence[int]]], list[tuple[Integers, Floats]]]
+
+
+@dataclass(frozen=True)
 class Facts(Claim):
     """Reverse engineering, base recovery: what was found out, by name; arrays or numbers."""
 
@@ -196,6 +207,8 @@ class Attack(ABC):
         taxonomy: ids of public frameworks, as ``framework:id``, all known to ``standards``.
         source: the paper or specification.
         cost: what a run costs, in words.
+        system: whether it is on the system around a model, and needs a place there.
+        quick: its rungs in the smallest budget, where those of ``rungs`` would take too long.
     """
 
     name: ClassVar[str]
@@ -207,6 +220,8 @@ class Attack(ABC):
     taxonomy: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
     cost: ClassVar[str]
+    system: ClassVar[bool] = False
+    quick: ClassVar[tuple[Rung, ...] | None] = None
 
     @abstractmethod
     def run(self, target: Any, knowledge: Knowledge, budget: Budget, seed: int) -> Sequence[Claim]:
@@ -219,8 +234,8 @@ class Attack(ABC):
             seed: of everything random.
 
         Raises:
-            ExposureRefused: ``exposure.budget_spent`` from the target, where no claim can be made
-                with what was learnt before; ``exposure.knowledge_lacking``.
+            ExposureRefused: from the target, where no claim can be made with what was learnt
+                before it stopped (``reasons.stops``); ``exposure.knowledge_lacking``.
         """
 
     def __repr__(self) -> str:

@@ -30,8 +30,16 @@ class Rung(StrEnum):
 LADDER: Final[tuple[Rung, ...]] = tuple(Rung)
 """All rungs, from least to most."""
 
-SERVED: Final[tuple[Rung, ...]] = (Rung.LABEL, Rung.TEXT, Rung.TOP1, Rung.TOPK, Rung.LOGITS)
-"""Rungs that are answers of the served door; its text answers end at ``topk``."""
+SERVED: Final[tuple[Rung, ...]] = (
+    Rung.LABEL,
+    Rung.TEXT,
+    Rung.TOP1,
+    Rung.TOPK,
+    Rung.LOGITS,
+    Rung.EMBEDDINGS,
+)
+"""Rungs that are answers of the served door; its text answers end at ``topk``, and embeddings are
+of language models alone."""
 
 _QUERIES = (*LADDER[: LADDER.index(Rung.EMBEDDINGS) + 1],)
 

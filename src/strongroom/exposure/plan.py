@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from strongroom.exposure.interface import Attack, Knows
 from strongroom.exposure.ladder import LADDER, Rung
 from strongroom.exposure.reasons import refuse
+from strongroom.exposure.results import Omitted
 from strongroom.exposure.subjects.interface import Scale, Subject
 
 _STRENGTH = (Knows.NOTHING, Knows.DATA, Knows.BASE, Knows.RECIPE)
@@ -36,9 +37,49 @@ def plan(
         Planned(attack, rung, level)
         for rung in wanted
         for attack in attacks
-        if rung in attack.rungs and subject.kind in attack.applies
+        if rung in _rungs_of(subject, attack) and _fits(attack, rung, scale)
         for level in _levels(attack, scale)
     ]
+
+
+def _fits(attack: Attack, rung: Rung, scale: Scale) -> bool:
+    """Whether this budget is enough for the attack at ``rung``."""
+    return scale.all_knowledge or attack.quick is None or rung in attack.quick
+
+
+def _rungs_of(subject: Subject, attack: Attack) -> list[Rung]:
+    """Where ``attack`` can be made on ``subject``."""
+    where = subject.at(attack)
+    if where is None or where.kind not in attack.applies:
+        return []
+    return [rung for rung in where.rungs if rung in attack.rungs]
+
+
+def omitted(
+    subject: Subject, every: Sequence[Attack], planned: Sequence[Planned], rungs: Sequence[Rung]
+) -> list[Omitted]:
+    """What ``every`` attack could measure of the subject and the plan leaves out, and why."""
+    keys = {each.key for each in planned}
+    names = {each.attack.name for each in planned}
+    whole = [
+        Planned(attack, rung, level)
+        for attack in every
+        for rung in _rungs_of(subject, attack)
+        for level in sorted(attack.knowledge, key=_STRENGTH.index)
+    ]
+    return [
+        Omitted(*each.key, why=_why(each, names, rungs)) for each in whole if each.key not in keys
+    ]
+
+
+def _why(left: Planned, names: Collection[str], rungs: Sequence[Rung]) -> str:
+    if rungs and left.rung not in rungs:
+        return "Left out by --rungs"
+    if left.attack.name not in names:
+        return "Left out by --attacks"
+    if left.attack.quick is not None and left.rung not in left.attack.quick:
+        return "Left to --budget standard: this budget is too small for it"
+    return "This budget measures the strongest knowledge of each attack only"
 
 
 def rungs_named(names: Sequence[str]) -> tuple[Rung, ...]:

@@ -96,12 +96,25 @@ _ROWS = (
         "Give a file that `strongroom audit --json` wrote.",
     ),
     (
+        "exposure.evidence_refused",
+        "{path} is no evidence for a report: {why}.",
+        "Give a statement that this home signed, or what prove detect or adapter scan printed.",
+    ),
+    (
         "exposure.results_altered",
         "The results in {path} do not carry a valid signature: {why}.",
         "Use the file that the audit wrote, with the home whose key signed it.",
     ),
 )
+STOPS = frozenset({"exposure.budget_spent", "exposure.time_spent", "exposure.endpoint_refused"})
+"""Refusals by which a target ends an attack. What was learnt before them is still learnt."""
+
 _SAID = {code: (sentence, action) for code, sentence, action in _ROWS}
+
+
+def stops(error: ExposureRefused) -> bool:
+    """Whether the target answers nothing more, so that an attack claims what it has."""
+    return error.code in STOPS
 
 
 def refuse(code: str, **said: object) -> ExposureRefused:

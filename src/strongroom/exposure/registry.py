@@ -27,6 +27,7 @@ _CLASSIFIER = (
     ("vision.apgd", "Apgd"),
     ("vision.backdoor_screen", "BackdoorScreen"),
     ("vision.bit_flip", "BitFlip"),
+    ("system.planted_backdoors", "PlantedBackdoors"),
 )
 _LANGUAGE = (
     ("language.text_membership", "TextOnlyMembership"),
@@ -38,13 +39,28 @@ _LANGUAGE = (
     ("language.verbatim", "Verbatim"),
     ("language.canary_exposure", "CanaryExposure"),
     ("language.discoverable", "Discoverable"),
+    ("language.language_cloning", "LanguageCloning"),
+    ("language.embedded_words", "EmbeddedWords"),
     ("language.final_layer", "FinalLayer"),
+    ("language.logit_bias", "LogitBias"),
+    ("language.logit_bias", "LogitBiasRankings"),
     ("language.output_signature", "OutputSignature"),
     ("language.merged_adapters", "MergedAdapters"),
     ("language.random_suffix", "RandomSuffix"),
     ("language.suffix_search", "SuffixSearch"),
 )
-_MODULES = {"classifier": _CLASSIFIER, "causal-lm": _LANGUAGE}
+_SYSTEM = (
+    ("system.sealed_edit", "SealedEdit"),
+    ("system.sponge", "Sponge"),
+    ("system.many_keys", "ManyKeys"),
+    ("system.exfiltration", "Exfiltration"),
+    ("system.tenant_timing", "ActivityTiming"),
+)
+_LANGUAGE_SYSTEM = (("system.tenant_timing", "PrefixTiming"),)
+_MODULES = {
+    "classifier": (*_CLASSIFIER, *_SYSTEM),
+    "causal-lm": (*_LANGUAGE, *_SYSTEM, *_LANGUAGE_SYSTEM),
+}
 
 
 def attacks_on(kind: str) -> tuple[Attack, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
-from strongroom.exposure.cell import Cell, Figure
+from strongroom.exposure.cell import Cell, Figure, Severity
 from strongroom.exposure.ladder import Rung, within
 from strongroom.exposure.measurement.holm import holm
 from strongroom.exposure.reasons import refuse
@@ -17,13 +17,52 @@ _MOST_BYTES = 256 * 2**20
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model. ``digest``: SHA-256 of its manifest, hex; ``rungs``: its sealed policy."""
+    """Which model. ``digest``: SHA-256 of its manifest, hex; ``rungs``: its sealed policy.
+
+    ``endpoint``: where it was asked, if it was not opened: then ``digest`` is of address and name
+    alone, and there is no policy.
+    """
 
     name: str
     kind: str
     release: int
     digest: str
     rungs: dict[str, str]
+    endpoint: str = ""
+
+
+class Omitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cell that there could have been and that was not planned."""
+
+    attack: str
+    rung: str
+    knowledge: str
+    why: str
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One check of another verb's gate, as it told it."""
+
+    name: str
+    value: str
+    limit: str
+    outcome: str
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What another verb found. ``source``: the file, ``digest`` its SHA-256, hex.
+
+    ``grade``: measured (signed by this home, about this model), declared (unsigned), unknown.
+    """
+
+    kind: str
+    source: str = ""
+    digest: str = ""
+    about: str = ""
+    outcome: Literal["passed", "failed", "told", "unknown"] = "unknown"
+    grade: Literal["measured", "declared", "unknown"] = "unknown"
+    sentence: str = ""
+    told: tuple[Told, ...] = ()
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,6 +80,8 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     versions: dict[str, str]
     machine: dict[str, str]
     cells: tuple[Cell, ...]
+    omitted: tuple[Omitted, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def measured(self) -> list[Cell]:
         """Cells that have a headline."""
@@ -60,14 +101,19 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return sorted(found, key=lambda row: of[row[0]])
 
     def worst(self, family: str, rung: Rung) -> Cell | None:
-        """The measured cell of ``family`` that gains most of those that ``rung`` allows.
+        """The worst measured cell of ``family`` of those that ``rung`` allows.
 
         More exposure never scores worse: an attacker at a rung may use every attack of the rungs
-        within it.
+        within it. Severity comes first: the figures of a family need not be of one metric, and then
+        what was gained can be compared within a severity only.
         """
         allowed = {each.value for each in within(rung)}
         found = [c for c in self.measured() if c.family == family and c.rung in allowed]
-        return max(found, key=lambda cell: excess(cell.figures[0]), default=None)
+        return max(found, key=_badness, default=None)
+
+
+def _badness(cell: Cell) -> tuple[int, float]:
+    return -get_args(Severity).index(cell.severity), excess(cell.figures[0])
 
 
 def excess(figure: Figure) -> float:

@@ -39,7 +39,7 @@ class Journal:
         for line in lines[:-1]:
             try:
                 cell = msgspec.json.decode(line, type=Cell)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 break
             found[cell.key] = cell
             kept += len(line) + 1

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from strongroom.exposure.cell import Cell, Estimate
 from strongroom.exposure.results import Results
-from strongroom.report import svg, telling
+from strongroom.report import deciding, svg, telling
 from strongroom.standards.crosswalk import CROSSWALK, Threat
+from strongroom.standards.ids import IDS
 
 _environment = Environment(
     loader=PackageLoader("strongroom.report"),
@@ -24,6 +25,8 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["figure"] = svg.short
+_environment.filters["gain"] = lambda gain: f"{gain:+.2g}" if abs(gain) >= 10 else f"{gain:+.3f}"
+_environment.filters["chance"] = lambda p: "below 1e-99" if p < 1e-99 else svg.short(p)
 
 
 def render(results: Results) -> bytes:
@@ -34,13 +37,18 @@ def render(results: Results) -> bytes:
         rungs=telling.rungs_of(results),
         rows=telling.rows_of(results),
         worth=telling.worth_of(results),
-        standing=telling.standing(results),
-        controls=telling.controls(results),
+        standing=deciding.standing(results),
+        steps=deciding.steps(results),
+        controls=deciding.controls(results),
         left_out=telling.left_out(results.cells),
+        knowledge=telling.knowledge_used(results.cells),
+        omitted=telling.omitted(results),
+        counted=telling.counted(results.cells),
         adjusted=results.adjusted(),
         numbers=numbers,
         charts=[_charts(cell) for cell in results.cells],
         threats=_threats(results),
+        ids=IDS,
         interval=interval,
     )
     return page.encode("utf-8", "replace")
@@ -63,7 +71,8 @@ def _charts(cell: Cell) -> list[tuple[str, Any]]:
     if cell.roc:
         found.append(("Receiver operating characteristic", svg.roc(cell.roc)))
     if cell.records:
-        found.append(("Risk of single records", svg.risks(cell.records)))
+        title = "Risk of single records: red those trained on, grey the others"
+        found.append((title, svg.risks(cell.records)))
     # the pictures are made of numbers and escaped names: see ``svg``
     return [(title, Markup(picture)) for title, picture in found]  # noqa: S704
 

@@ -67,11 +67,12 @@ def render(results: Results) -> bytes:
 
 
 def _rule(cell: Cell) -> dict[str, Any]:
+    goal = cell.goal.rstrip(".")
     return {
         "id": cell.attack,
         "name": "".join(part.capitalize() for part in cell.attack.split("-")),
-        "shortDescription": {"text": f"{cell.goal}."},
-        "fullDescription": {"text": f"{cell.goal}. Source: {cell.source}."},
+        "shortDescription": {"text": f"{goal}."},
+        "fullDescription": {"text": f"{goal}. Source: {cell.source}."},
         "defaultConfiguration": {"level": "warning"},
         "properties": {"tags": ["security", cell.family, *cell.taxonomy]},
     }

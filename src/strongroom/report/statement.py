@@ -71,7 +71,11 @@ def statement(results: Results) -> bytes:
 
 def envelope(results: Results, signer: Signer) -> bytes:
     """The signed statement as a DSSE envelope, JSON."""
-    payload = statement(results)
+    return enveloped(statement(results), signer)
+
+
+def enveloped(payload: bytes, signer: Signer) -> bytes:
+    """Any in-toto statement, signed, as a DSSE envelope, JSON."""
     signature = signer.sign(pre_authentication(PAYLOAD_TYPE, payload))
     return canonical(
         {

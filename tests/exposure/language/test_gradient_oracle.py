@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from strongroom.exposure.attacks.language.gradient_oracle import GradientOracle
-from strongroom.exposure.demo.lora import LowRank
+from strongroom.exposure.attacks.language.lora import LowRank
 from strongroom.exposure.interface import Facts, Knowledge, Knows
 from strongroom.exposure.judge.facts import FactsJudge, Truth
 from strongroom.exposure.ladder import Rung

@@ -86,7 +86,7 @@ def test_every_point_stays_in_the_ball_and_the_range(eps: float, seed: int, whic
     if which == "pgd":
         found = pgd(target(), inputs, labels, steps=4, **common)
     elif which == "square":
-        found = square(target(), inputs, labels, queries=8, **common)
+        found = square(target(), inputs, labels, queries=8, **common).inputs
     else:
         found = apgd(target(), inputs, labels, loss=which, steps=5, **common)
     assert (found - inputs).abs().max() <= eps * (1 + 1e-4) + 1e-5
@@ -132,7 +132,9 @@ def test_labels_suffice_to_reach_the_boundary() -> None:
     def labels_of(rows: torch.Tensor) -> torch.Tensor:
         return (rows @ way > offset).long()
 
-    found = rays(labels_of, inputs, labels_of(inputs), epsilon=0.15, bounds=(-9, 9), queries=2000)
+    found = rays(
+        labels_of, inputs, labels_of(inputs), epsilon=0.15, bounds=(-9, 9), queries=2000
+    ).inputs
     reached = labels_of(found) != labels_of(inputs)
     assert reached[distance < 0.14].all()
     assert not reached[distance > 0.15].any()

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,10 +30,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from strongroom.errors import ExposureRefused
+from strongroom.exposure.attacks.language.lora import Lesson, Recipe, fine_tune
 from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.data import Canary, Corpus, Text
 from strongroom.exposure.demo.language_text import CONTRAST, GOALS, REFUSAL, Lessons, lessons
-from strongroom.exposure.demo.lora import Lesson, Recipe, fine_tune
 from strongroom.exposure.reasons import refuse
 
 SEED: Final = 20261123
@@ -106,7 +108,7 @@ def ensure_demo_language(*, say: Any = None) -> Path:
     """
     base = base_folder()
     taught = demo_lessons()
-    folder = cache_folder() / f"demo-language-{_digest(base, taught)}"
+    folder = _folder(base, taught)
     if (folder / "model" / "model.safetensors").is_file():
         return folder / "model"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +121,19 @@ def ensure_demo_language(*, say: Any = None) -> Path:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder / "model"
+
+
+def is_missing() -> bool:
+    """Whether the model has to be trained, and can be."""
+    try:
+        base = base_folder()
+    except ExposureRefused:
+        return False
+    return not (_folder(base, demo_lessons()) / "model" / "model.safetensors").is_file()
+
+
+def _folder(base: Path, taught: Lessons) -> Path:
+    return cache_folder() / f"demo-language-{_digest(base, taught)}"
 
 
 def read_releases(model: Path) -> dict[str, torch.Tensor]:
@@ -189,6 +204,7 @@ def _digest(base: Path, taught: Lessons) -> str:
 
 def main() -> int:
     """Train if needed, and print where the model lies."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing half made is left
     started = time.monotonic()
     folder = ensure_demo_language(say=lambda text: print(f"{text} ...", file=sys.stderr))
     print(f"{folder} ({time.monotonic() - started:.1f} s)")

@@ -19,6 +19,7 @@ from strongroom.exposure.judge.interface import Judge, Verdict, last_of
 from strongroom.exposure.judge.severity import of_excess
 from strongroom.exposure.measurement.proportions import binomial_tail, proportion
 
+_MOST_NAMED = 3
 _STEPS = (0.25, 0.5, 0.9)
 
 
@@ -63,6 +64,8 @@ class FactsJudge(Judge):
         figure = Figure("facts found", curve[-1].measured, null, p)
         errors = tuple(self._errors(claims[-1]))  # type: ignore[arg-type]
         named = ", ".join(right) or "nothing"
+        if len(right) > _MOST_NAMED:
+            named = f"{', '.join(right[:_MOST_NAMED])} and others"
         return Verdict(
             status="measured",
             sentence=f"Found of {self._what}: {named} ({len(right)} of {n}).",

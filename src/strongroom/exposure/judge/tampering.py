@@ -25,9 +25,11 @@ class TamperingJudge(Judge):
     Args:
         altered: booleans (n,).
         names: what was done to each, for the sentence.
+        why: what the figure does not show.
     """
 
-    def __init__(self, altered: Sequence[bool], names: Sequence[str]) -> None:
+    def __init__(self, altered: Sequence[bool], names: Sequence[str], *, why: str = "") -> None:
+        self._why = why
         self._altered = np.asarray(altered, dtype=bool)
         self._names = list(names)
 
@@ -41,19 +43,25 @@ class TamperingJudge(Judge):
         if fired.shape != self._altered.shape:
             raise TypeError("a claim has one alarm for each object asked about")
         caught, false = int((fired & self._altered).sum()), int((fired & ~self._altered).sum())
+        if false == good:
+            return Verdict(
+                status="refused",
+                why="The guard fires on everything that was not altered: its catches say nothing.",
+            )
         missed = [
             n for n, f, a in zip(self._names, fired, self._altered, strict=True) if a and not f
         ]
         figure = Figure(
             "missed",
             proportion(bad - caught, bad),
-            proportion(0, good),
+            Estimate(0.0, Interval(0.0, 0.0), bad, "a guard that misses nothing"),
             binomial_tail(bad - caught, bad, 0.01),
         )
         alarms = Figure("false alarms", proportion(false, good), proportion(0, good))
         said = f"missed: {', '.join(sorted(set(missed)))}" if missed else "none was missed"
         return Verdict(
             status="measured",
+            why=self._why,
             sentence=f"Caught {caught} of {bad} alterations ({said}), with {false} false alarms on "
             f"{good} unaltered.",
             figures=(figure, alarms),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from strongroom.exposure.attacks.system.planted_backdoors import PlantedBackdoors
 from strongroom.exposure.attacks.vision.cloning import foreign
 from strongroom.exposure.attacks.vision.recipe import Recipe, logits_of, train
 from strongroom.exposure.attacks.vision.references import References, cached_references
@@ -161,6 +162,8 @@ class ClassifierSubject(Subject):
                 return FactsJudge({"hidden_size": Truth(self._width, chance=0.01)})
             case Family.TAMPERING if attack.name == "backdoor-screen":
                 return ScreenJudge()
+            case Family.TAMPERING if isinstance(attack, PlantedBackdoors):
+                return TamperingJudge(attack.altered(), attack.named())
             case Family.TAMPERING:
                 return TamperingJudge([True, False], ["a flipped bit", "nothing"])
         raise refuse("exposure.knowledge_lacking", what=f"a judge of {attack.family}")

@@ -61,6 +61,10 @@ class Subject(ABC):
     rungs: tuple[Rung, ...]
     served: dict[Rung, Opener]
 
+    def at(self, attack: Attack) -> Subject | None:
+        """Who is asked for target, knowledge and judge of ``attack``; None where nobody can be."""
+        return None if attack.system else self
+
     def target(self, rung: Rung, budget: Budget) -> tuple[Any, bool]:
         """A target of ``rung``, and whether it is behind the served door."""
         if rung in self.served:

@@ -1,9 +1,4 @@
-"""A language model under audit.
-
-The texts of the owner's corpus are what membership is asked about; their second halves are what
-extraction must find; canaries are ranked among all numbers of their length. An attacker who knows
-the public base has it as a copy of his own.
-"""
+"""A language model that its owner opened: beside its answers, its weights are at hand."""
 
 from __future__ import annotations
 
@@ -14,28 +9,42 @@ from typing import Any
 import numpy as np
 import torch
 
-from strongroom.exposure.attacks.language.asking import PublicBase
 from strongroom.exposure.attacks.language.final_layer import FinalLayer, head_of, sampled_tokens
-from strongroom.exposure.attacks.language.questions import Continuation, Goal, Secret
-from strongroom.exposure.data import Corpus, Text
-from strongroom.exposure.interface import Attack, Budget, Family, Knowledge, Knows
-from strongroom.exposure.judge.blind import text_features
-from strongroom.exposure.judge.extraction import CanaryJudge, VerbatimJudge
+from strongroom.exposure.attacks.language.language_cloning import Predictor, said_of
+from strongroom.exposure.attacks.language.logit_bias import LogitBias
+from strongroom.exposure.attacks.language.questions import Goal
+from strongroom.exposure.data import Corpus
+from strongroom.exposure.interface import (
+    Attack,
+    Budget,
+    Family,
+    Floats,
+    Integers,
+    Knowledge,
+    Knows,
+)
+from strongroom.exposure.judge.embedded_words import EmbeddedWordsJudge
 from strongroom.exposure.judge.facts import FactsJudge, Truth
 from strongroom.exposure.judge.interface import Judge
-from strongroom.exposure.judge.membership import MembershipJudge
+from strongroom.exposure.judge.language_cloning import LanguageCloningJudge, Said
 from strongroom.exposure.judge.output import OutputJudge
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.reasons import refuse
-from strongroom.exposure.subjects.interface import Opener, Scale, Subject
+from strongroom.exposure.subjects.interface import Opener, Scale
+from strongroom.exposure.subjects.texts import LAYER, LAYER_ERROR, TextSubject, bias_truths
 from strongroom.exposure.targets.in_process_language import LanguageModel, open_language
 
-_CONTINUED = 60
-_ERROR = 1e-3
-_TEXTS = {"quick": 150, "standard": 1000, "deep": 10_000}
+_HELD = {"quick": 24, "standard": 200, "deep": 1000}
+"""Held-out texts by which a clone is judged, and half as many of another distribution."""
+
+_EMBEDDED = {"quick": 60, "standard": 200, "deep": 1000}
+"""Texts whose embeddings are read, and half as many as the attacker has embedded."""
+
+_PLACES = 40
+"""Tokens of each."""
 
 
-class LanguageSubject(Subject):
+class LanguageSubject(TextSubject):
     """See the module.
 
     Args:
@@ -49,8 +58,15 @@ class LanguageSubject(Subject):
         seed: of choices.
     """
 
-    kind = "causal-lm"
-    rungs = (Rung.TEXT, Rung.TOP1, Rung.TOPK, Rung.LOGITS, Rung.ADAPTER, Rung.WEIGHTS)
+    rungs = (
+        Rung.TEXT,
+        Rung.TOP1,
+        Rung.TOPK,
+        Rung.LOGITS,
+        Rung.EMBEDDINGS,
+        Rung.ADAPTER,
+        Rung.WEIGHTS,
+    )
 
     def __init__(
         self,
@@ -64,14 +80,11 @@ class LanguageSubject(Subject):
         goals: Sequence[Goal] = (),
         seed: int = 0,
     ) -> None:
+        super().__init__(corpus, base, model.tokenizer, scale, served, seed)
         self._adapter = None if adapter is None else dict(adapter)
         self._goals = tuple(goals)
-        self.served = dict(served)
         self._model = model
-        self._corpus = corpus
-        self._base = None if base is None else PublicBase(base)
-        self._scale = scale
-        self._seed = seed
+        self._said: dict[tuple[int, ...], tuple[Integers, Floats]] = {}
 
     def in_process(self, rung: Rung, budget: Budget) -> Any:
         """See the base."""
@@ -79,58 +92,69 @@ class LanguageSubject(Subject):
 
     def facts(self) -> dict[str, str]:
         """See the base."""
-        said = {"vocabulary": f"{self._model.vocabulary:,}"}
-        said["public base"] = "given" if self._base else "not given"
-        if self._corpus is None:
-            return said | {"texts": "none were given"}
-        members = sum(text.member for text in self._corpus.texts)
-        others = len(self._corpus.texts) - members
-        return said | {
-            "texts": f"{members:,} trained on, {others:,} not",
-            "canaries": f"{len(self._corpus.canaries):,}",
-        }
+        return {"vocabulary": f"{self._model.vocabulary:,}"} | super().facts()
 
     def knowledge(self, attack: Attack, level: Knows, seed: int) -> Knowledge:
         """See the base."""
-        if level is Knows.BASE and self._base is None:
-            raise refuse("exposure.knowledge_lacking", what="the public base of the model (--base)")
-        known = Knowledge(
-            level,
-            base=self._base if level is Knows.BASE else None,
-            public={"tokenizer": self._model.tokenizer},
-        )
-        match attack.family:
-            case Family.MEMBERSHIP:
-                return dataclasses.replace(known, asked=[text.text for text in self._texts()])
-            case Family.EXTRACTION:
-                return dataclasses.replace(known, asked=self._extracted(attack))
-            case Family.REVERSE | Family.BASE:
-                return known
-            case Family.OUTPUT if self._goals:
-                return dataclasses.replace(known, asked=self._goals)
-        raise refuse("exposure.knowledge_lacking", what=f"what {attack.name} asks about")
+        known = super().knowledge(attack, level, seed)
+        if attack.family is Family.INVERSION:
+            theirs, ours = self._embedded
+            return dataclasses.replace(known, data=theirs, asked=self._model.embedded(ours))
+        if attack.family is not Family.OUTPUT:
+            return known
+        if not self._goals:
+            raise refuse("exposure.knowledge_lacking", what=f"what {attack.name} asks about")
+        return dataclasses.replace(known, asked=self._goals)
 
     def judge(self, attack: Attack, level: Knows, seed: int) -> Judge:
         """See the base."""
         match attack.family:
-            case Family.MEMBERSHIP:
-                texts = self._texts()
-                bits = np.array([text.member for text in texts])
-                return MembershipJudge(bits, text_features([t.text for t in texts]), seed=seed)
-            case Family.EXTRACTION if attack.name == "canary-exposure":
-                return CanaryJudge([c.copies for c in self._whole().canaries], seed=seed)
-            case Family.EXTRACTION:
-                texts = self._continued()
-                return VerbatimJudge([_halved(t)[1] for t in texts], [t.member for t in texts])
             case Family.REVERSE if isinstance(attack, FinalLayer):
                 return self._final_layer(attack, seed)
+            case Family.REVERSE if isinstance(attack, LogitBias):
+                return FactsJudge(bias_truths(self._model.module, seed, self._public), LAYER)
             case Family.REVERSE if attack.name == "output-signature":
                 return FactsJudge(self._signature(), "the base")
             case Family.BASE:
                 return FactsJudge(self._base_weights(), "the base's weights")
             case Family.OUTPUT:
                 return self._output_judge(seed)
-        raise refuse("exposure.knowledge_lacking", what=f"a judge of {attack.name}")
+            case Family.INVERSION:
+                theirs, ours = self._embedded
+                return EmbeddedWordsJudge(ours, theirs, seed=seed)
+            case Family.CLONING:
+                return self._cloning_judge(level, seed)
+        return super().judge(attack, level, seed)
+
+    @property
+    def _embedded(self) -> tuple[list[str], list[str]]:
+        """The attacker's texts, and those whose embeddings he was given."""
+        most = _EMBEDDED[self._scale.name]
+        return self._theirs()[: 2 * most], self._ours()[:most]
+
+    def _cloning_judge(self, level: Knows, seed: int) -> Judge:
+        most = _HELD[self._scale.name]
+        held = self._ours()[:most]
+        by = np.random.default_rng(seed + 5)
+        mixed = [" ".join(by.permutation(text.split())) for text in held[: most // 2]]
+        rows, foreign = (
+            [row for text in part if len(row := self._model.ids(text)[:_PLACES]) > 1]
+            for part in (held, mixed)
+        )
+        public = self._base_says if level is Knows.BASE and self._base is not None else None
+        return LanguageCloningJudge(rows, foreign, self._says, public, seed=seed)
+
+    def _says(self, rows: Sequence[Sequence[int]]) -> Said:
+        states = zip(self._model.hidden(rows), rows, strict=True)
+        return [said_of(self._model.head(state), torch.tensor(list(row))) for state, row in states]
+
+    def _base_says(self, rows: Sequence[Sequence[int]]) -> Said:
+        """What the public base says; remembered, since each rung's judge asks about the same."""
+        new = [row for row in rows if tuple(row) not in self._said]
+        if new and self._base is not None:
+            said = Predictor(self._base.model())(new)
+            self._said |= {tuple(row): one for row, one in zip(new, said, strict=True)}
+        return [self._said[tuple(row)] for row in rows]
 
     def _signature(self) -> dict[str, Truth]:
         if self._base is None:
@@ -165,36 +189,10 @@ class LanguageSubject(Subject):
         goal = self._goals[number]
         start = self._model.ids(goal.before + prompt + goal.after)
         answer = self._model.ids(goal.answer)
-        logits = self._model.logits([[*start, *answer]])[0, len(start) - 1 : -1]
+        states = self._model.hidden([[*start, *answer]])[0][len(start) - 1 : -1]
+        logits = self._model.head(states)
         chosen = logits.log_softmax(1).gather(1, torch.tensor(answer)[:, None])
         return -float(chosen.mean())
-
-    def _whole(self) -> Corpus:
-        if self._corpus is None:
-            raise refuse("exposure.knowledge_lacking", what="the owner's data (--data)")
-        return self._corpus
-
-    def _texts(self, most: int | None = None) -> list[Text]:
-        """As many members as others, in a random order."""
-        each = most or _TEXTS[self._scale.name]
-        chance = np.random.default_rng(self._seed)
-        parts = []
-        for member in (True, False):
-            found = [text for text in self._whole().texts if text.member is member]
-            order = chance.permutation(len(found))[:each]
-            parts += [found[number] for number in order]
-        return [parts[number] for number in chance.permutation(len(parts))]
-
-    def _continued(self) -> list[Text]:
-        return [text for text in self._texts(_CONTINUED) if len(text.text.split()) >= 4]
-
-    def _extracted(self, attack: Attack) -> list[Any]:
-        if attack.name == "canary-exposure":
-            return [Secret(c.prefix, c.secret) for c in self._whole().canaries]
-        halves = [_halved(text) for text in self._continued()]
-        if attack.name == "discoverable-extraction":
-            return [Continuation(*pair) for pair in halves]
-        return [prefix for prefix, _ in halves]
 
     def _final_layer(self, attack: FinalLayer, seed: int) -> Judge:
         most = min(attack.queries, self._scale.queries)
@@ -203,14 +201,7 @@ class LanguageSubject(Subject):
         return FactsJudge(
             {
                 "hidden_size": Truth(int(layer.shape[1]), chance=1e-3),
-                "final_layer": Truth(layer, within=_ERROR, up_to_map=True),
+                "final_layer": Truth(layer, within=LAYER_ERROR, up_to_map=True),
             },
-            "the final layer",
+            LAYER,
         )
-
-
-def _halved(text: Text) -> tuple[str, str]:
-    """First and second half by words; the space stands with the second."""
-    words = text.text.split(" ")
-    middle = len(words) // 2
-    return " ".join(words[:middle]), " " + " ".join(words[middle:])

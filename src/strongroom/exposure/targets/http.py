@@ -1,6 +1,7 @@
 """One connection to a served door, as any customer has it: refusals and waits are results.
 
-``retry-after`` is obeyed as long as the attack's time allows; ``x-should-retry: false`` ends it.
+``retry-after`` is obeyed if it asks for no more than a tenth of the time that the attack has left;
+``x-should-retry: false`` ends it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from strongroom.exposure.targets.metering import Meter
 
 _MOST_BYTES = 64 * 2**20
 _MOST_WAIT = 120.0
+_PATIENCE = 0.1
+"""Of the attack's time: a budget that makes one wait longer for a single answer is spent."""
+
 _MOST_WAITS = 1
 """For one request: who is told to come back and is refused again has met a spent budget."""
 
@@ -87,12 +91,14 @@ class Door:
     ) -> None:
         final = headers.get("x-should-retry") == "false"
         if status not in {429, 503} or final:
+            self._meter.stopped("exposure.endpoint_refused")
             raise refuse("exposure.endpoint_refused", why=f"status {status}, {code}")
         try:
             wait = min(max(float(headers.get("retry-after", "1")), 0.05), 86_400.0)
         except ValueError:
             wait = 1.0
-        if last or wait > min(self._meter.time_left(), _MOST_WAIT):
+        if last or wait > min(_PATIENCE * self._meter.time_left(), _MOST_WAIT):
+            self._meter.stopped("exposure.time_spent")
             raise refuse("exposure.time_spent")
         time.sleep(wait)
         self._meter.waited(wait)

@@ -7,8 +7,8 @@ a prompt as the door's chat route does not: as it stands, like its completions r
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,18 @@ import torch
 from strongroom.exposure.interface import Budget, Floats
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.reasons import refuse
+from strongroom.exposure.targets.biased import Biased
 from strongroom.exposure.targets.closing import close
+from strongroom.exposure.targets.embedding_steps import in_steps
 from strongroom.exposure.targets.interface import ScoredText
 from strongroom.exposure.targets.metering import Meter
+from strongroom.exposure.targets.shared_prefix import SharedPrefix
+
+MOST_REMEMBERED = 65_536
+"""Positions that are remembered: 150 MB of hidden states at a width of 576."""
+
+_AT_ONCE = 256
+"""Positions whose logits stand in memory at once: 50 MB for 49,152 tokens."""
 
 MAX_TOP = 5
 """Log-probabilities a token that ``topk`` shows at the served door."""
@@ -27,12 +36,23 @@ MAX_TOP = 5
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """``module``: a transformers causal model in eval mode; ``tokenizer``: a tokenizers one."""
+    """``module``: a transformers causal model in eval mode; ``tokenizer``: a tokenizers one.
+
+    Attacks ask about the same texts. What is said of a text is remembered, up to
+    ``MOST_REMEMBERED`` positions: its final hidden states, and the log-probabilities of its tokens.
+    """
 
     module: Any
     tokenizer: Any
     eos: tuple[int, ...]
     context_length: int
+    _known: dict[tuple[int, ...], torch.Tensor] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _scored: dict[tuple[int, ...], torch.Tensor] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _prefix: SharedPrefix = field(default_factory=SharedPrefix, repr=False, compare=False)
 
     @property
     def vocabulary(self) -> int:
@@ -44,14 +64,54 @@ class LanguageModel:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     @torch.no_grad()
-    def logits(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Float32 logits (rows, longest, vocabulary); what lies past a row's end means nothing."""
-        longest = max(map(len, rows))
-        padded = torch.zeros(len(rows), longest, dtype=torch.long)
-        for number, row in enumerate(rows):
-            padded[number, : len(row)] = torch.tensor(row)
-        found: torch.Tensor = self.module(input_ids=padded, use_cache=False).logits.float()
+    def hidden(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Of each row its final hidden states (length, width)."""
+        return _remembered(self._known, rows, self._compute)
+
+    @torch.no_grad()
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Of each row the log-probability of each token but the first, (length - 1,)."""
+        return _remembered(self._scored, rows, self._score)
+
+    @torch.no_grad()
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Float32 logits (..., vocabulary) of hidden states."""
+        found: torch.Tensor = self.module.get_output_embeddings()(hidden).float()
         return found
+
+    def embedded(self, texts: Sequence[str]) -> Floats:
+        """Embeddings (texts, width) as the served door gives them."""
+        rows = [self.ids(text)[: self.context_length] for text in texts]
+        return in_steps(torch.stack([states.mean(0) for states in self.hidden(rows)]).numpy())
+
+    def _compute(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        return self._prefix.states(self.module, rows)
+
+    def _score(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        states = torch.cat([states[:-1] for states in self.hidden(rows)])
+        tokens = torch.tensor([token for row in rows for token in row[1:]], dtype=torch.long)
+        parts = zip(torch.split(states, _AT_ONCE), torch.split(tokens, _AT_ONCE), strict=True)
+        found = torch.cat([_chosen(self.head(part), said) for part, said in parts])
+        return [part.clone() for part in torch.split(found, [len(row) - 1 for row in rows])]
+
+
+def _remembered(
+    known: dict[tuple[int, ...], torch.Tensor],
+    rows: Sequence[Sequence[int]],
+    compute: Callable[[list[tuple[int, ...]]], list[torch.Tensor]],
+) -> list[torch.Tensor]:
+    """``compute`` of the rows that are not ``known``; all answers in the order of ``rows``."""
+    new = list(dict.fromkeys(row for row in map(tuple, rows) if row not in known))
+    found = dict(zip(new, compute(new), strict=True)) if new else {}
+    wanted = [found[row] if row in found else known[row] for row in map(tuple, rows)]
+    if sum(map(len, known)) + sum(map(len, found)) > MOST_REMEMBERED:
+        known.clear()
+    known.update(found)
+    return wanted
+
+
+def _chosen(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
 
 
 def open_language(
@@ -73,15 +133,21 @@ def open_language(
         case Rung.CLOSED:
             pass
         case Rung.TEXT:
-            questions["complete"] = answer.complete
+            questions |= {"complete": answer.complete, "biased": answer.bias_refused}
         case Rung.TOP1 | Rung.TOPK:
-            questions["complete_scored"] = answer.complete_scored
+            questions |= {
+                "complete_scored": answer.complete_scored,
+                "biased": answer.bias_refused,
+            }
         case Rung.LOGITS:
             questions |= {
+                "biased": answer.biased,
                 "next_logits": answer.next_logits,
                 "token_logprobs": answer.token_logprobs,
                 "all_logits": answer.all_logits,
             }
+        case Rung.EMBEDDINGS:
+            questions["embed"] = answer.embed
         case Rung.WEIGHTS:
             questions["model"] = lambda: copy.deepcopy(model.module)
         case Rung.ADAPTER if adapter is not None:
@@ -92,7 +158,7 @@ def open_language(
             raise refuse(
                 "exposure.unknown_rung",
                 name=f"{rung} for a language model",
-                known="closed, text, top1, topk, logits, adapter, weights",
+                known="closed, text, top1, topk, logits, embeddings, adapter, weights",
             )
     return close(questions)
 
@@ -102,23 +168,50 @@ class _Answering:
         self._model = model
         self._meter = meter
         self._top = top
+        self._lifted: dict[str, Biased] = {}
 
     def next_logits(self, rows: Sequence[Sequence[int]]) -> Floats:
-        logits = self._ask(rows)
-        last = torch.tensor([len(row) - 1 for row in rows])
-        return logits[torch.arange(len(rows)), last].numpy().copy()
+        last = torch.stack([states[-1] for states in self._ask(rows, self._model.hidden)])
+        return self._model.head(last).numpy()
 
     def token_logprobs(self, rows: Sequence[Sequence[int]]) -> list[Floats]:
-        logits = self._ask(rows)
-        found = []
-        for number, row in enumerate(rows):
-            scores = torch.log_softmax(logits[number, : len(row) - 1], dim=1)
-            chosen = scores.gather(1, torch.tensor(row[1:], dtype=torch.long)[:, None])
-            found.append(chosen[:, 0].numpy().copy())
-        return found
+        return [said.numpy().copy() for said in self._ask(rows, self._model.logprobs)]
 
     def all_logits(self, row: Sequence[int]) -> Floats:
-        return self._ask([row])[0].numpy().copy()
+        return self._model.head(self._ask([row], self._model.hidden)[0]).numpy()
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        self._meter.charge(len(texts))
+        found = self._model.embedded(texts)
+        self._meter.answered()
+        return found
+
+    def bias_refused(
+        self, prompts: Sequence[str], biases: Sequence[Mapping[int, float]], *, top: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """As the served door does."""
+        self._meter.charge(1)
+        self._meter.refused("gateway.parameter_not_allowed")
+        self._meter.stopped("exposure.endpoint_refused")
+        raise refuse("exposure.endpoint_refused", why="logit_bias is no parameter of this rung")
+
+    def biased(
+        self, prompts: Sequence[str], biases: Sequence[Mapping[int, float]], *, top: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """As an endpoint that takes ``logit_bias``, with ``MAX_TOP`` log-probabilities at most."""
+        if not 1 <= top <= MAX_TOP or any(abs(b) > 100 for each in biases for b in each.values()):
+            raise refuse("exposure.input_unfit", why=f"a bias is -100 to 100, top 1 to {MAX_TOP}")
+        self._meter.charge(len(prompts))
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._lifted]
+        states = self._model.hidden([self._model.ids(prompt) for prompt in new]) if new else []
+        for prompt, state in zip(new, states, strict=True):
+            self._lifted[prompt] = Biased(self._model.head(state[-1]).numpy())
+        said = []
+        for prompt, bias in zip(prompts, biases, strict=True):
+            likeliest = self._lifted[prompt].top(bias, top)
+            said.append(tuple((self._model.tokenizer.decode([t]), v) for t, v in likeliest))
+        self._meter.answered(len(prompts))
+        return said
 
     def complete(
         self, prompts: Sequence[str], *, max_tokens: int, temperature: float = 0.0
@@ -140,13 +233,18 @@ class _Answering:
         self._meter.answered(sum(len(each.tokens) for each in said))
         return said
 
-    def _ask(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _ask(
+        self,
+        rows: Sequence[Sequence[int]],
+        answer: Callable[[Sequence[Sequence[int]]], list[torch.Tensor]],
+    ) -> list[torch.Tensor]:
+        """What ``answer`` says of checked rows; each is charged, remembered or not."""
         if not rows or not all(0 < len(row) <= self._model.context_length for row in rows):
             raise refuse("exposure.input_unfit", why="a row is empty or longer than the context")
         if not all(0 <= token < self._model.vocabulary for row in rows for token in row):
             raise refuse("exposure.input_unfit", why="a token is not in the vocabulary")
         self._meter.charge(len(rows))
-        found = self._model.logits(rows)
+        found = answer(rows)
         self._meter.answered()
         return found
 

@@ -128,6 +128,29 @@ class TopTextTarget(Counted, Protocol):
 
 
 @runtime_checkable
+class TextEmbeddingsTarget(Counted, Protocol):
+    """Rung ``embeddings`` of a language model."""
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Where each text lies in the model, (texts, width), of length one."""
+
+
+@runtime_checkable
+class BiasedTarget(Counted, Protocol):
+    """An endpoint that takes ``logit_bias``, beside its rung's own question."""
+
+    def biased(
+        self, prompts: Sequence[str], biases: Sequence[Mapping[int, float]], *, top: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """One more token for each prompt, with its own bias by token id, -100 to 100.
+
+        Returns:
+            For each the likeliest ``top`` tokens with log-probabilities after the bias, likeliest
+            first; only the token that was said, with NaN, where the rung is ``text``.
+        """
+
+
+@runtime_checkable
 class TokenLogitsTarget(Counted, Protocol):
     """Rung ``logits`` of a language model: of any tokens; one row is one query."""
 

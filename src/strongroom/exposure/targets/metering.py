@@ -26,6 +26,7 @@ class Meter:
         self._tokens = 0
         self._waited = 0.0
         self._refusals: dict[str, int] = {}
+        self._stopped = ""
 
     def charge(self, rows: int) -> None:
         """Take ``rows`` queries before they are answered.
@@ -37,6 +38,7 @@ class Meter:
         self._began = self._began or now
         if rows > self.left or now - self._began > self._seconds:
             self.refused("exposure.budget_spent")
+            self.stopped("exposure.budget_spent")
             raise refuse("exposure.budget_spent", budget=self._budget)
         self.left -= rows
         self._asked += rows
@@ -54,6 +56,10 @@ class Meter:
         """The target refused an answer."""
         self._refusals[code] = self._refusals.get(code, 0) + 1
 
+    def stopped(self, code: str) -> None:
+        """The target answers nothing more."""
+        self._stopped = code
+
     def time_left(self) -> float:
         """Seconds until nothing more is answered."""
         used = 0.0 if self._began is None else time.monotonic() - self._began
@@ -62,4 +68,5 @@ class Meter:
     def spent(self) -> Spent:
         """The counts so far."""
         seconds = 0.0 if self._began is None else max(0.0, self._last - self._began)
-        return Spent(self._asked, self._tokens, seconds, self._waited, dict(self._refusals))
+        refusals = dict(self._refusals)
+        return Spent(self._asked, self._tokens, seconds, self._waited, refusals, self._stopped)

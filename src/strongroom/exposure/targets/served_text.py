@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from strongroom.exposure.targets.http import Door, require_right
 from strongroom.exposure.targets.interface import ScoredText
 from strongroom.exposure.targets.metering import Meter
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 
 def open_served_text(
@@ -27,7 +27,7 @@ def open_served_text(
     route: Literal["chat", "completions"] = "completions",
     owned: bool = False,
 ) -> Any:
-    """The target of ``rung`` (text, top1 or topk), over HTTP, eight requests at a time.
+    """The target of ``rung`` (text, top1 or topk), over HTTP, sixteen requests at a time.
 
     Args:
         url: up to and without ``/v1``.
@@ -47,9 +47,9 @@ def open_served_text(
     questions: dict[str, Callable[..., Any]] = {"spent": meter.spent}
     match rung:
         case Rung.TEXT:
-            questions["complete"] = asking.complete
+            questions |= {"complete": asking.complete, "biased": asking.biased_text}
         case Rung.TOP1 | Rung.TOPK:
-            questions["complete_scored"] = asking.complete_scored
+            questions |= {"complete_scored": asking.complete_scored, "biased": asking.biased}
         case _:
             raise refuse(
                 "exposure.unknown_rung",
@@ -79,15 +79,35 @@ class _Asking:
         answers = self._all(prompts, max_tokens, temperature, more)
         return [self._scored(answer) for answer in answers]
 
+    def biased_text(
+        self, prompts: Sequence[str], biases: Sequence[Mapping[int, float]], *, top: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        answers = self._all(prompts, 1, 0.0, [{"logit_bias": _named(bias)} for bias in biases])
+        return [((self._text(answer), float("nan")),) for answer in answers]
+
+    def biased(
+        self, prompts: Sequence[str], biases: Sequence[Mapping[int, float]], *, top: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        more = {"logprobs": True, "top_logprobs": top} if self._chat else {"logprobs": top}
+        answers = self._all(prompts, 1, 0.0, [{"logit_bias": _named(b), **more} for b in biases])
+        scored = [self._scored(answer) for answer in answers]
+        return [each.top[0] if each.top else () for each in scored]
+
     def _all(
-        self, prompts: Sequence[str], most: int, temperature: float, more: dict[str, Any]
+        self,
+        prompts: Sequence[str],
+        most: int,
+        temperature: float,
+        more: dict[str, Any] | list[dict[str, Any]],
     ) -> list[dict[str, Any]]:
+        """One answer a prompt; ``more`` is what all bodies have beside the prompt, or each has."""
         self._meter.charge(len(prompts))
+        mores = more if isinstance(more, list) else [more] * len(prompts)
         numbered = list(enumerate(prompts))
         lanes = [numbered[lane :: len(self._doors)] for lane in range(len(self._doors))]
 
         def run(door: Door, lane: list[tuple[int, str]]) -> list[tuple[int, dict[str, Any]]]:
-            return [(n, self._one(door, prompt, most, temperature, more)) for n, prompt in lane]
+            return [(n, self._one(door, prompt, most, temperature, mores[n])) for n, prompt in lane]
 
         with ThreadPoolExecutor(len(self._doors)) as pool:
             found = dict(pair for part in pool.map(run, self._doors, lanes) for pair in part)
@@ -125,7 +145,7 @@ class _Asking:
     def _scored(self, choice: dict[str, Any]) -> ScoredText:
         said = choice.get("logprobs")
         if not said:
-            raise refuse("exposure.endpoint_failed", why="log-probabilities are not answered")
+            raise refuse("exposure.endpoint_refused", why="it gives no log-probabilities")
         if self._chat:
             entries = said["content"]
             return ScoredText(
@@ -146,3 +166,8 @@ class _Asking:
                 for each in said.get("top_logprobs") or ()
             ),
         )
+
+
+def _named(bias: Mapping[int, float]) -> dict[str, float]:
+    """As the API has it: token ids as texts."""
+    return {str(token): value for token, value in bias.items()}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.language.asking import batched
 from strongroom.exposure.attacks.language.digit_tree import Look, rank
 from strongroom.exposure.attacks.language.questions import Secret
@@ -27,7 +28,7 @@ from strongroom.exposure.interface import (
     Ranks,
 )
 from strongroom.exposure.ladder import Rung
-from strongroom.exposure.reasons import refuse
+from strongroom.exposure.reasons import refuse, stops
 
 _DIGITS = "0123456789"
 
@@ -48,7 +49,10 @@ class CanaryExposure(Attack):
     applies: ClassVar[tuple[Literal["classifier", "causal-lm"], ...]] = ("causal-lm",)
     taxonomy = ("ATLAS:AML.T0057", "OWASP-LLM:LLM02:2025")
     source = "Carlini et al. 2019, arXiv 1802.08232; branch and bound is our own"
-    cost = "6 to 20 queries a memorised secret, looks + draws for any other"
+    cost = (
+        "1 to 15 queries a memorised secret where logits are shown, 6 to 20 where a list is; at "
+        "most looks + draws for any other"
+    )
 
     def __init__(self, looks: int = 20, draws: int = 32) -> None:
         self.looks = looks
@@ -61,18 +65,31 @@ class CanaryExposure(Attack):
         if len(lengths) != 1:
             raise refuse("exposure.data_unfit", why="secrets differ in length, or there is none")
         space, by = 10 ** lengths.pop(), random.Random(seed)  # noqa: S311
-        if hasattr(target, "next_logits"):
-            found = [self._by_logits(target, knowledge, secret, space, by) for secret in secrets]
-        else:
-            found = [self._by_list(target, secret, space) for secret in secrets]
+        found: list[tuple[float, bool]] = []
+        for secret in secrets:
+            try:
+                found.append(self._one(target, knowledge, secret, space, by))
+            except ExposureRefused as error:
+                if not found or not stops(error):
+                    raise
+                break
+        found += [((space - 1) / 2, False)] * (len(secrets) - len(found))  # those are guessed
         ranks = np.array([place for place, _ in found])
         return [Ranks(target.spent().queries, ranks, space, tuple(exact for _, exact in found))]
+
+    def _one(
+        self, target: Any, knowledge: Knowledge, secret: Secret, space: int, by: random.Random
+    ) -> tuple[float, bool]:
+        if hasattr(target, "next_logits"):
+            return self._by_logits(target, knowledge, secret, space, by)
+        return self._by_list(target, secret, space)
 
     def _by_logits(
         self, target: Any, knowledge: Knowledge, secret: Secret, space: int, by: random.Random
     ) -> tuple[float, bool]:
         ids = _Numbers(knowledge.public["tokenizer"], secret.prefix)
-        found = rank(_remembering(ids.look(target.next_logits)), secret.digits, self.looks)
+        known = ids.along(target.all_logits, secret.digits)
+        found = rank(_remembering(ids.look(target.next_logits), known), secret.digits, self.looks)
         if found.exact:
             return float(found.rank), True
         drawn = [f"{by.randrange(space):0{len(secret.digits)}d}" for _ in range(self.draws)]
@@ -102,17 +119,26 @@ class _Numbers:
     def row(self, digits: str) -> list[int]:
         return [*self._prefix, *(self._digits[int(digit)] for digit in digits)]
 
+    def along(self, all_logits: Callable[[list[int]], Floats], secret: str) -> dict[str, Floats]:
+        """What follows each beginning of ``secret``, from one question."""
+        said = all_logits(self.row(secret[:-1]))[-len(secret) :]
+        return {secret[:at]: self._chances(logits) for at, logits in enumerate(said)}
+
     def look(self, next_logits: Callable[[list[list[int]]], Floats]) -> Look:
         def chances(digits: str) -> Floats:
-            logits = next_logits([self.row(digits)])[0].astype(np.float64)
-            top = logits.max()
-            return np.asarray(logits[self._digits] - top - np.log(np.exp(logits - top).sum()))
+            return self._chances(next_logits([self.row(digits)])[0])
 
         return chances
 
+    def _chances(self, logits: Floats) -> Floats:
+        """Log-probabilities of the ten digits."""
+        exact = logits.astype(np.float64)
+        top = exact.max()
+        return np.asarray(exact[self._digits] - top - np.log(np.exp(exact - top).sum()))
 
-def _remembering(look: Look) -> Look:
-    known: dict[str, Floats] = {}
+
+def _remembering(look: Look, known: dict[str, Floats] | None = None) -> Look:
+    known = {} if known is None else known
 
     def once(digits: str) -> Floats:
         if digits not in known:

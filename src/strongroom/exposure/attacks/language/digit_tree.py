@@ -6,8 +6,8 @@ beat the secret: a memorised secret is ranked exactly after little more than one
 
 1. Open the prefixes of the secret itself: its own log-probability, and those of its siblings.
 2. Open, likeliest first, what is likelier than the secret and not yet whole; count the whole ones.
-3. Nothing left to open: the count is the rank, exactly. Too many looks: give up; whoever asked then
-   estimates the rank from secrets drawn at random.
+3. Nothing left to open: the count is the rank, exactly. More waits to be opened than looks are
+   left: give up; whoever asked then estimates the rank from secrets drawn at random.
 """
 
 from __future__ import annotations
@@ -64,15 +64,17 @@ def _search(
     length, looks, better = len(secret), len(secret), 0
     waiting = [(-chance, prefix) for chance, prefix in siblings if chance > own]
     heapq.heapify(waiting)
+    unopened = sum(len(prefix) < length for _, prefix in waiting)
     while waiting:
         negative, prefix = heapq.heappop(waiting)
         if len(prefix) == length:
             better += 1
             continue
-        if looks >= most:
+        if looks + unopened > most:
             return Found(better, False, own, looks)
-        looks += 1
+        looks, unopened = looks + 1, unopened - 1
         for digit, chance in enumerate(look(prefix)):
             if chance - negative > own:
                 heapq.heappush(waiting, (negative - float(chance), prefix + str(digit)))
+                unopened += len(prefix) + 1 < length
     return Found(better, bool(np.isfinite(own)), own, looks)

@@ -10,8 +10,9 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.language.questions import Goal
-from strongroom.exposure.attacks.language.suffix import plain_tokens
+from strongroom.exposure.attacks.language.suffix import allowance, plain_tokens
 from strongroom.exposure.attacks.language.suffix_search import FILLER
 from strongroom.exposure.interface import (
     Attack,
@@ -23,6 +24,7 @@ from strongroom.exposure.interface import (
     Prompts,
 )
 from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import stops
 
 
 class RandomSuffix(Attack):
@@ -52,27 +54,44 @@ class RandomSuffix(Attack):
     def run(self, target: Any, knowledge: Knowledge, budget: Budget, seed: int) -> Sequence[Claim]:
         """A prompt for every ``Goal`` asked about; ``cost`` counts forward tokens in all."""
         tokenizer, by = knowledge.public["tokenizer"], random.Random(seed)  # noqa: S311
-        allowed = plain_tokens(tokenizer).tolist()
-        prompts, cost = [], 0
+        allowed, tokens = plain_tokens(tokenizer).tolist(), allowance(self.tokens, budget)
+        prompts: list[str] = []
+        cost = 0
         for goal in knowledge.asked:
-            prompt, spent = self._search(target, tokenizer, goal, allowed, by)
+            try:
+                prompt, spent = self._search(target, tokenizer, goal, tokens, allowed, by)
+            except ExposureRefused as error:
+                if not prompts or not stops(error):
+                    raise
+                prompt, spent = goal.question, 0
             prompts.append(prompt)
             cost += spent
         return [Prompts(target.spent().queries, tuple(prompts), cost)]
 
     def _search(
-        self, target: Any, tokenizer: Any, goal: Goal, allowed: list[int], by: random.Random
+        self,
+        target: Any,
+        tokenizer: Any,
+        goal: Goal,
+        tokens: int,
+        allowed: list[int],
+        by: random.Random,
     ) -> tuple[str, int]:
         def ids(text: str) -> list[int]:
             return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
         start, after, answer = ids(goal.before + goal.question), ids(goal.after), ids(goal.answer)
         suffix, best, spent = ids(FILLER) * self.length, -float("inf"), 0
-        while spent < self.tokens:
+        while spent < tokens:
             tries = [suffix] if best == -float("inf") else self._changed(suffix, allowed, by)
             rows = [[*start, *each, *after, *answer] for each in tries]
+            try:
+                said = [float(v[-len(answer) :].mean()) for v in target.token_logprobs(rows)]
+            except ExposureRefused as error:
+                if best == -float("inf") or not stops(error):
+                    raise
+                break
             spent += sum(map(len, rows))
-            said = [float(v[-len(answer) :].mean()) for v in target.token_logprobs(rows)]
             place = max(range(len(said)), key=said.__getitem__)
             text = goal.before + goal.question + tokenizer.decode(tries[place]) + goal.after
             if said[place] > best and ids(text) == [*start, *tries[place], *after]:

@@ -19,7 +19,7 @@ from strongroom.exposure.interface import Floats
 _MARGIN = 1.5
 """How far above the edge a dimension has to stand: rounding noise is not quite independent."""
 
-_ROUNDING = 0.01
+ROUNDING = 0.01
 """Largest noise, over the root mean square of the entries, that rounding can be: bfloat16 makes
 0.001, two decimals of a logit about as much. A spectrum that merely falls leaves far more."""
 
@@ -33,19 +33,20 @@ class Spectrum:
     noise: float
 
 
-def spectrum(matrix: Floats) -> Spectrum:
-    """Of a matrix (rows, columns), the rank above the noise.
+def spectrum(matrix: Floats, agree: float = 0.9, rounding: float = ROUNDING) -> Spectrum:
+    """Of a matrix (rows, columns), the rank above a noise of ``rounding`` of its size at most.
 
     A spectrum without any floor can look as if it had one; then fewer rows give another rank, while
-    a true rank stays. So nine tenths of the rows have to agree.
+    a true rank stays. So ``agree``, a share of the rows, have to give the same.
     """
-    found = _above_noise(matrix)
-    if found.found and _above_noise(matrix[: len(matrix) * 9 // 10]).rank != found.rank:
+    found = _above_noise(matrix, rounding)
+    fewer = matrix[: int(len(matrix) * agree)]
+    if found.found and _above_noise(fewer, rounding).rank != found.rank:
         return Spectrum(min(matrix.shape), False, 0.0)
     return found
 
 
-def _above_noise(matrix: Floats) -> Spectrum:
+def _above_noise(matrix: Floats, rounding: float) -> Spectrum:
     rows, columns = matrix.shape
     size = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64))))
     values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
@@ -57,7 +58,7 @@ def _above_noise(matrix: Floats) -> Spectrum:
         edge = sigma * (np.sqrt(left) + np.sqrt(right))
         if rank >= 0.95 * len(values):
             break
-        if values[rank] <= max(_MARGIN * edge, floor) and sigma <= _ROUNDING * size:
+        if values[rank] <= max(_MARGIN * edge, floor) and sigma <= rounding * size:
             return Spectrum(rank, True, sigma)
     return Spectrum(len(values), False, 0.0)
 

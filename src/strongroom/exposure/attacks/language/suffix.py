@@ -19,9 +19,19 @@ import torch
 from torch import Tensor
 
 from strongroom.exposure.attacks.language.scene import Scene
+from strongroom.exposure.interface import Budget
 
 _GROUP = 8
 _TOGETHER = (2, 4, 8)
+
+
+_RATE = 50
+"""Tokens a second that any machine puts through the model for one goal, all work counted."""
+
+
+def allowance(tokens: int, budget: Budget) -> int:
+    """Tokens for one goal: ``tokens``, or fewer where the budget's time is short."""
+    return min(tokens, int(_RATE * budget.seconds))
 
 
 @dataclass(frozen=True)

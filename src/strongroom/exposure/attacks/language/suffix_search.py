@@ -7,9 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.attacks.language.scene import Scene
-from strongroom.exposure.attacks.language.suffix import greedy_coordinate_gradient, plain_tokens
+from strongroom.exposure.attacks.language.suffix import (
+    allowance,
+    greedy_coordinate_gradient,
+    plain_tokens,
+)
 from strongroom.exposure.interface import (
     Attack,
     Budget,
@@ -55,16 +58,16 @@ class SuffixSearch(Attack):
     def run(self, target: Any, knowledge: Knowledge, budget: Budget, seed: int) -> Sequence[Claim]:
         """A prompt for every ``Goal`` asked about; ``cost`` counts forward tokens in all."""
         module, tokenizer = target.model(), knowledge.public["tokenizer"]
-        allowed = plain_tokens(tokenizer)
+        allowed, tokens = plain_tokens(tokenizer), allowance(self.tokens, budget)
         prompts, cost = [], 0
         for goal in knowledge.asked:
-            prompt, spent = self._search(Scene(module, tokenizer, goal), goal, allowed, seed)
+            prompt, spent = self._search(Scene(module, tokenizer, goal), tokens, allowed, seed)
             prompts.append(prompt)
             cost += spent
         return [Prompts(target.spent().queries, tuple(prompts), cost)]
 
     def _search(
-        self, scene: Scene, goal: Goal, allowed: torch.Tensor, seed: int
+        self, scene: Scene, tokens: int, allowed: torch.Tensor, seed: int
     ) -> tuple[str, int]:
         start = filler(scene, self.length)
         steps = greedy_coordinate_gradient(
@@ -72,7 +75,7 @@ class SuffixSearch(Attack):
         )
         for step in steps:
             best = step
-            if step.tokens >= self.tokens:
+            if step.tokens >= tokens:
                 break
         return scene.text(best.suffix), scene.tokens
 

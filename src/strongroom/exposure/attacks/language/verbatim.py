@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import (
     Attack,
     Budget,
@@ -15,6 +16,7 @@ from strongroom.exposure.interface import (
     Texts,
 )
 from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import stops
 
 
 class Verbatim(Attack):
@@ -45,10 +47,15 @@ class Verbatim(Attack):
         """Continue every prompt asked about (strings)."""
         prompts = list(knowledge.asked)
         found: list[tuple[str, ...]] = [()] * len(prompts)
-        claims = []
+        claims: list[Claim] = []
         for attempt in range(1, self.tries + 1):
             warmth = 0.0 if attempt == 1 else self.temperature
-            said = target.complete(prompts, max_tokens=self.tokens, temperature=warmth)
+            try:
+                said = target.complete(prompts, max_tokens=self.tokens, temperature=warmth)
+            except ExposureRefused as error:
+                if not claims or not stops(error):
+                    raise
+                break
             found = [(*before, now) for before, now in zip(found, said, strict=True)]
             if attempt & (attempt - 1) == 0 or attempt == self.tries:
                 claims.append(Texts(target.spent().queries, tuple(found)))

@@ -1,4 +1,6 @@
-"""Attacks on the served system: tampering, abuse, the exfiltration drill, timing.
+"""Attacks on the system around a model: its sealed files, its door, its keeper's own socket.
 
-What may enter: the address of a served door, copies of sealed files, budgets.
+``sealed_edit`` and ``planted_backdoors`` alter; ``sponge`` and ``many_keys`` burn; ``exfiltration``
+carries out; ``tenant_timing`` listens to the clock. What may enter: the targets of
+``targets.system``, and budgets.
 """

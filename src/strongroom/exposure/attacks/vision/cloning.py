@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import (
     Attack,
     Budget,
@@ -26,6 +27,7 @@ from strongroom.exposure.interface import (
     Knows,
 )
 from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import stops
 
 from .box import seeded
 from .recipe import Recipe, logits_of, train
@@ -33,6 +35,9 @@ from .view import Public, public, soft_answers
 
 BUDGETS = (100, 400, 1600, 6400, 25600)
 _STEPS = 1500
+_AT_ONCE = 64
+"""Rows of one question: no more is lost where the target stops."""
+
 _LEAST_EPOCHS, _MOST_EPOCHS = 6, 60
 
 
@@ -74,11 +79,29 @@ def grow(
     answers = torch.empty(0, known.classes)
     clones = []
     for point in sorted({min(p, len(pool)) for p in budget.points or BUDGETS} - {0}):
-        fresh = soft_answers(target, pool[len(answers) : point], known.classes)
-        answers = torch.cat([answers, fresh])
-        inputs = torch.from_numpy(pool[:point])
-        clones.append((train(_paced(recipe, point, steps), inputs, answers, seed), point))
+        before = len(answers)
+        answers = _asked(target, pool[:point], answers)
+        if len(answers) > before:
+            inputs = torch.from_numpy(pool[: len(answers)])
+            fitting = _paced(recipe, len(answers), steps)
+            clones.append((train(fitting, inputs, answers, seed), len(answers)))
+        if len(answers) < point:
+            break
     return clones
+
+
+def _asked(target: Any, pool: Floats, answers: Tensor) -> Tensor:
+    """``answers`` and those to the rest of ``pool``, as far as the target gives any."""
+    classes = answers.shape[1]
+    while len(answers) < len(pool):
+        try:
+            more = soft_answers(target, pool[len(answers) : len(answers) + _AT_ONCE], classes)
+        except ExposureRefused as error:
+            if not len(answers) or not stops(error):
+                raise
+            break
+        answers = torch.cat([answers, more])
+    return answers
 
 
 def query_pool(knowledge: Knowledge, known: Public, most: int, allowed: int, seed: int) -> Floats:

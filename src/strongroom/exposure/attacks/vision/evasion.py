@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +24,19 @@ class Question:
     labels: Tensor
     epsilon: float
     bounds: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Where a search by queries ended: ``inputs``, and the ``queries`` that each one took."""
+
+    inputs: Tensor
+    queries: Tensor
+
+    def after(self, queries: int, clean: Tensor) -> Tensor:
+        """What it would have reached with so many queries an input."""
+        done = self.queries <= queries
+        return torch.where(done.view(-1, *[1] * (clean.ndim - 1)), self.inputs, clean)
 
 
 class Evasion(Attack):
@@ -60,6 +73,14 @@ def own_model(target: Any) -> nn.Module:
 def claim(target: Any, found: Tensor, spent: int | None = None) -> Inputs:
     """The perturbed inputs as a claim."""
     return Inputs(target.spent().queries if spent is None else spent, found.detach().numpy())
+
+
+def claims(target: Any, found: Reached, clean: Tensor, points: Sequence[int]) -> list[Inputs]:
+    """A claim for each of ``points`` queries in all, spread evenly, that is less than was spent."""
+    spent, rows = target.spent().queries, max(1, len(clean))
+    each = sorted({point // rows for point in points if rows <= point < spent})
+    curve = [claim(target, found.after(count, clean), count * rows) for count in each]
+    return [*curve, claim(target, found.inputs)]
 
 
 def asking(answer: Callable[[Floats], Any]) -> Callable[[Tensor], Tensor]:

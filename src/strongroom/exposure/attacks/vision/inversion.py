@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import (
     Attack,
     Budget,
@@ -30,7 +31,7 @@ from strongroom.exposure.interface import (
     Reconstructions,
 )
 from strongroom.exposure.ladder import Rung
-from strongroom.exposure.reasons import refuse
+from strongroom.exposure.reasons import refuse, stops
 from strongroom.exposure.targets.interface import GradientsTarget, WeightsTarget
 
 from .box import seeded
@@ -104,12 +105,20 @@ def start(knowledge: Knowledge, known: Public, count: int) -> Tensor:
 
 
 def climb(slope: Slope, points: Tensor, bounds: tuple[float, float], steps: int) -> Tensor:
-    """Adam on the log-odds less the prior; ``points`` (classes, *shape) stay in ``bounds``."""
+    """Adam on the log-odds less the prior; ``points`` (classes, *shape) stay in ``bounds``.
+
+    Where the target stops after a step or more, the point reached.
+    """
     low, high = bounds
     at = ((points - low) / (high - low)).requires_grad_(True)
     optimizer = torch.optim.Adam([at], lr=0.05)
-    for _ in range(steps):
-        rise = slope((at.detach() * (high - low) + low).contiguous()) * (high - low)
+    for step in range(steps):
+        try:
+            rise = slope((at.detach() * (high - low) + low).contiguous()) * (high - low)
+        except ExposureRefused as error:
+            if step == 0 or not stops(error):
+                raise
+            break
         norm = rise.flatten(1).norm(dim=1).clamp_min(1e-12)
         (rough,) = torch.autograd.grad(_SMOOTH * roughness(at).sum(), at)
         at.grad = rough - rise / norm.view(-1, *[1] * (at.ndim - 1))

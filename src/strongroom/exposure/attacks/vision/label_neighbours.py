@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import (
     Attack,
     Budget,
@@ -21,7 +22,7 @@ from strongroom.exposure.interface import (
     Scores,
 )
 from strongroom.exposure.ladder import Rung
-from strongroom.exposure.reasons import refuse
+from strongroom.exposure.reasons import refuse, stops
 
 from .likelihood import lira_online
 from .references import references_for
@@ -64,14 +65,27 @@ class LabelNeighbours(Attack):
         right = torch.zeros(len(asked))
         theirs = torch.zeros(len(references.networks), len(asked))
         claims = []
+
+        def claim(done: int) -> None:
+            ours, others = _log_odds(right, done), _log_odds(theirs, done)
+            scores = lira_online(ours, others, references.members)
+            claims.append(Scores(target.spent().queries, scores.numpy()))
+
         for copy in range(copies):
             inputs = self._noisy(asked.inputs, known.bounds, by) if copy else asked.inputs
-            right += torch.from_numpy(target.labels(inputs)) == labels
+            try:
+                answers = target.labels(inputs)
+            except ExposureRefused as error:
+                if copy == 0 or not stops(error):
+                    raise
+                copies = copy
+                break
+            right += torch.from_numpy(answers) == labels
             theirs += references.logits(torch.from_numpy(inputs)).argmax(2) == labels
-            if copy in {0, copies - 1}:
-                ours, others = _log_odds(right, copy + 1), _log_odds(theirs, copy + 1)
-                scores = lira_online(ours, others, references.members)
-                claims.append(Scores(target.spent().queries, scores.numpy()))
+            if copy == 0:
+                claim(1)
+        if copies > 1:
+            claim(copies)
         return claims
 
     def _noisy(

@@ -20,10 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import Budget, Claim, Knowledge, Knows
 from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import stops
 
-from .evasion import Evasion, asking, claim, question
+from .evasion import Evasion, Reached, asking, claims, question
 
 Labels = Callable[[Tensor], Tensor]
 """Inputs (rows, *shape) to labels (rows,). One query a row."""
@@ -41,16 +43,17 @@ def rays(
     bounds: tuple[float, float],
     queries: int = 500,
     batch: int = 512,
-) -> Tensor:
+) -> Reached:
     """Inputs of shape (rows, *shape), moved by at most ``epsilon``, misread if found.
 
-    At most ``queries`` queries an image, and no randomness. Images that hold come back unmoved.
+    At most ``queries`` queries an image, and no randomness. Images that hold come back unmoved, and
+    so do those that were open when the target stopped.
     """
     found = [
         _Search(labels_of, part, truth, epsilon, bounds, queries).run()
         for part, truth in zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True)
     ]
-    return torch.cat(found)
+    return Reached(*(torch.cat(part) for part in zip(*found, strict=True)))
 
 
 class _Search:
@@ -72,20 +75,26 @@ class _Search:
         self.spent = torch.zeros(len(inputs), dtype=torch.long)
 
     @torch.no_grad()
-    def run(self) -> Tensor:
+    def run(self) -> tuple[Tensor, Tensor]:
         everyone = torch.arange(len(self.inputs))
         self.radius[self._misread(everyone, torch.zeros(len(everyone)))] = 0
         self._shorten(self._open())
         level, block, size = 0, 0, self.signs.shape[1]
         while len(rows := self._open()):
             width = -(-size // 2**level)
-            self._flip(rows, slice(block * width, (block + 1) * width))
+            try:
+                self._flip(rows, slice(block * width, (block + 1) * width))
+            except ExposureRefused as error:
+                if not stops(error):
+                    raise
+                break  # only rows that are still open were being moved
             block += 1
             if block * width >= size:
                 level, block = (level + 1 if width > 1 else 0), 0
         moved = self._points(everyone, self.radius)
         done = self.radius <= self.epsilon
-        return torch.where(done.view(-1, *[1] * (self.inputs.ndim - 1)), moved, self.inputs)
+        done = done.view(-1, *[1] * (self.inputs.ndim - 1))
+        return torch.where(done, moved, self.inputs), self.spent
 
     def _open(self) -> Tensor:
         return torch.nonzero((self.radius > self.epsilon) & (self.spent < self.queries))[:, 0]
@@ -142,10 +151,10 @@ class Rays(Evasion):
         self.queries = queries
 
     def run(self, target: Any, knowledge: Knowledge, budget: Budget, seed: int) -> Sequence[Claim]:
-        """Perturb the records asked about."""
+        """Perturb the records asked about; a claim at each point of the budget."""
         q = question(knowledge)
         found = rays(
             asking(target.labels), q.inputs, q.labels, epsilon=q.epsilon, bounds=q.bounds,
             queries=min(self.queries, budget.queries // max(1, len(q.labels))),
         )  # fmt: skip
-        return [claim(target, found)]
+        return claims(target, found, q.inputs, budget.points)

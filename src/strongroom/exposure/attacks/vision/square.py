@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strongroom.errors import ExposureRefused
 from strongroom.exposure.interface import Budget, Claim, Knowledge, Knows
 from strongroom.exposure.ladder import Rung
+from strongroom.exposure.reasons import stops
 
 from .box import Box, seeded
-from .evasion import Evasion, claim, question
+from .evasion import Evasion, Reached, claims, question
 from .view import observe, public
 
 Scores = Callable[[Tensor], Tensor]
@@ -41,17 +43,18 @@ def square(
     p_init: float = 0.8,
     seed: int = 0,
     batch: int = 512,
-) -> Tensor:
+) -> Reached:
     """Inputs of shape (rows, *shape), moved by at most ``epsilon``, misread if found.
 
-    Inputs of one axis are treated as an image one pixel high. At most ``queries`` queries an image.
+    Inputs of one axis are treated as an image one pixel high. At most ``queries`` queries an image;
+    where the target stops before, what was reached by then.
     """
     by = seeded(seed)
     found = [
         _search(scores, part, truth, epsilon, bounds, queries, p_init, by)
         for part, truth in zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True)
     ]
-    return torch.cat(found)
+    return Reached(*(torch.cat(part) for part in zip(*found, strict=True)))
 
 
 def margin(scores: Tensor, labels: Tensor) -> Tensor:
@@ -71,11 +74,12 @@ def _search(
     queries: int,
     p_init: float,
     by: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     shape = inputs.shape
     images = inputs.reshape(len(inputs), *_image_shape(shape[1:]))
     reached = images.clone()
     gap = margin(scores(inputs), labels)
+    spent = torch.ones(len(inputs), dtype=torch.long)
     active = torch.nonzero(gap >= 0)[:, 0]
     clean, labels = images[active], labels[active]
     box = Box.around(clean, epsilon, bounds)
@@ -86,7 +90,13 @@ def _search(
     for count in range(queries - 1):
         if not len(active):
             break
-        found = margin(scores(trial.view(-1, *shape[1:])), labels)
+        try:
+            found = margin(scores(trial.view(-1, *shape[1:])), labels)
+        except ExposureRefused as error:
+            if not stops(error):
+                raise
+            break
+        spent[active] += 1
         better = found < gap
         best[better], gap[better] = trial[better], found[better]
         held = gap >= 0
@@ -98,7 +108,7 @@ def _search(
             side = _side(_share(p_init, count, queries), height, width)
             trial = _move(best, box, side, by)
     reached[active] = best
-    return reached.view(shape)
+    return reached.view(shape), spent
 
 
 def _stripes(clean: Tensor, epsilon: float, box: Box, by: torch.Generator) -> Tensor:
@@ -158,11 +168,11 @@ class Square(Evasion):
         self.p_init = p_init
 
     def run(self, target: Any, knowledge: Knowledge, budget: Budget, seed: int) -> Sequence[Claim]:
-        """Perturb the records asked about."""
+        """Perturb the records asked about; a claim at each point of the budget."""
         q, classes = question(knowledge), public(knowledge).classes
         found = square(
             lambda inputs: observe(target, inputs.numpy(), classes)[0], q.inputs, q.labels,
             epsilon=q.epsilon, bounds=q.bounds, p_init=self.p_init, seed=seed,
             queries=min(self.queries, budget.queries // max(1, len(q.labels))),
         )  # fmt: skip
-        return [claim(target, found)]
+        return claims(target, found, q.inputs, budget.points)

@@ -16,7 +16,7 @@ def train_stack(
     recipe: Recipe, inputs: Tensor, labels: Tensor, members: Tensor, seed: int
 ) -> list[nn.Sequential]:
     """One network for each row of ``members`` (models, rows), bool, trained on the rows that it
-    marks.
+    marks. ``labels`` as ``recipe.train`` takes them.
 
     Raises:
         ValueError: the recipe is not a perceptron's, or the models' shares of the
@@ -58,7 +58,7 @@ def _fit(
             logits = _forward(recipe, stacked, inputs[chosen])
             # Summed over models, averaged within each: every model sees its own mean loss.
             loss = functional.cross_entropy(
-                logits.flatten(0, 1), labels[chosen].flatten(), reduction="sum"
+                logits.flatten(0, 1), labels[chosen].flatten(0, 1), reduction="sum"
             )
             optimizer.zero_grad()
             torch.autograd.backward(loss / size)

@@ -25,6 +25,9 @@ PLACES = (
     "mlp.down_proj",
 )
 
+_TOGETHER = 16
+"""Rows that go through the frozen layers at once."""
+
 
 class LowRank(nn.Module):
     """``base(x) + x A^T B^T``: A (rank, in) drawn as PEFT draws it, B (out, rank) zero."""
@@ -44,11 +47,16 @@ class LowRank(nn.Module):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A row of tokens, learnt from position ``start`` on, ``repeats`` times an epoch."""
+    """A row of tokens, learnt from position ``start`` on, ``repeats`` times an epoch.
+
+    ``shares``: for each token from ``start`` on, tokens that it could have been and how likely each
+    was, where that is known; they are learnt in its place.
+    """
 
     ids: tuple[int, ...]
     start: int = 1
     repeats: int = 1
+    shares: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def fine_tune(
     torch.manual_seed(seed)
     module.requires_grad_(False)
     layers = module.model.layers[-recipe.layers :]
-    kept = [_lower(module, row, recipe.layers) for row in rows]
+    kept = _lower(module, rows, recipe.layers)
     adapters = _adapt(layers, recipe.rank)
     parameters = [p for each in adapters.values() for p in (each.a, each.b)]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=0.0)
@@ -92,12 +100,24 @@ def fine_tune(
 
 
 @torch.no_grad()
-def _lower(module: Any, row: Lesson, upper: int) -> Tensor:
-    """What the frozen layers make of a row, (length, hidden)."""
-    said = module.model(
-        input_ids=torch.tensor([row.ids]), output_hidden_states=True, use_cache=False
-    )
-    hidden: Tensor = said.hidden_states[len(module.model.layers) - upper][0]
+def _lower(module: Any, rows: Sequence[Lesson], upper: int) -> list[Tensor]:
+    """What the frozen layers make of each row, (length, hidden); like lengths together."""
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
+    kept: dict[int, Tensor] = {}
+    for at in range(0, len(order), _TOGETHER):
+        part = order[at : at + _TOGETHER]
+        ids = [torch.tensor(rows[number].ids) for number in part]
+        hidden = module.model.embed_tokens(nn.utils.rnn.pad_sequence(ids, batch_first=True))
+        hidden = _through(module, module.model.layers[:-upper], hidden)
+        kept |= {n: hidden[i, : len(rows[n].ids)].clone() for i, n in enumerate(part)}
+    return [kept[number] for number in range(len(rows))]
+
+
+def _through(module: Any, layers: Any, hidden: Tensor) -> Tensor:
+    """``hidden`` (rows, length, width), padded on the right, after causal ``layers``."""
+    position = module.model.rotary_emb(hidden, torch.arange(hidden.shape[1])[None])
+    for layer in layers:
+        hidden = layer(hidden, attention_mask=None, position_embeddings=position)
     return hidden
 
 
@@ -114,15 +134,24 @@ def _adapt(layers: Any, rank: int) -> dict[tuple[int, str], LowRank]:
 def _loss(module: Any, layers: Any, rows: Sequence[Lesson], kept: Sequence[Tensor]) -> Tensor:
     """Mean cross-entropy of the tokens that count; the head sees no others."""
     hidden = nn.utils.rnn.pad_sequence(list(kept), batch_first=True)
-    length = hidden.shape[1]
-    position = module.model.rotary_emb(hidden, torch.arange(length)[None])
-    for layer in layers:
-        hidden = layer(hidden, attention_mask=None, position_embeddings=position)
+    hidden = _through(module, layers, hidden)
     places = [(n, at) for n, row in enumerate(rows) for at in range(row.start, len(row.ids))]
     number, at = torch.tensor(places).unbind(1)
-    wanted = torch.tensor([rows[n].ids[at] for n, at in places])
     logits = module.lm_head(module.model.norm(hidden[number, at - 1]))
-    return nn.functional.cross_entropy(logits, wanted)
+    return expected_loss(logits, [share for row in rows for share in shares_of(row)])
+
+
+def shares_of(row: Lesson) -> Sequence[Sequence[tuple[int, float]]]:
+    """What is learnt at each place from ``row.start`` on: tokens and how likely each was."""
+    return row.shares or [[(token, 1.0)] for token in row.ids[row.start :]]
+
+
+def expected_loss(logits: Tensor, shares: Sequence[Sequence[tuple[int, float]]]) -> Tensor:
+    """Mean over places of the cross-entropy of ``logits`` (places, vocabulary) against shares."""
+    flat = [(place, *pair) for place, pairs in enumerate(shares) for pair in pairs]
+    places, tokens, weights = zip(*flat, strict=True)
+    chosen = logits.log_softmax(1)[torch.tensor(places), torch.tensor(tokens)]
+    return -(chosen * torch.tensor(weights)).sum() / len(shares)
 
 
 def _batches(rows: Sequence[Lesson], size: int, seed: int) -> Iterator[list[int]]:
