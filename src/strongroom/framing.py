@@ -41,10 +41,11 @@ class FrameBuffer:
         limit: largest accepted payload in bytes.
     """
 
-    __slots__ = ("_broken", "_limit", "_pending")
+    __slots__ = ("_broken", "_limit", "_most", "_pending")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._most = min(limit, LARGEST_LIMIT)
         self._pending = bytearray()
         self._broken = False
 
@@ -61,26 +62,33 @@ class FrameBuffer:
                 "The stream continued after a frame that was refused.",
                 action="Close the connection.",
             )
-        self._pending += data
         try:
-            return self._cut()
+            return self._cut(data)
         except BoundaryRefused:
             self._broken = True
             self.wipe()
             raise
 
-    def _cut(self) -> list[bytes]:
+    def _cut(self, data: bytes | bytearray | memoryview) -> list[bytes]:
+        waiting = bool(self._pending)  # else whole frames need not be copied there and back
+        if waiting:
+            self._pending += data
+        stream = self._pending if waiting else data
         payloads: list[bytes] = []
-        start = 0
-        while len(self._pending) - start >= PREFIX_BYTES:
-            (length,) = _PREFIX.unpack_from(self._pending, start)
-            _check(length, self._limit)
-            end = start + PREFIX_BYTES + length
-            if end > len(self._pending):
+        start, size, most = 0, len(stream), self._most
+        while (begin := start + PREFIX_BYTES) <= size:
+            (length,) = _PREFIX.unpack_from(stream, start)
+            if not 0 < length <= most:
+                _check(length, self._limit)
+            end = begin + length
+            if end > size:
                 break
-            payloads.append(bytes(self._pending[start + PREFIX_BYTES : end]))
+            payloads.append(bytes(stream[begin:end]))
             start = end
-        del self._pending[:start]
+        if waiting:
+            del self._pending[:start]
+        else:
+            self._pending += data[start:]
         return payloads
 
     @property

@@ -21,6 +21,7 @@ tokens = st.integers(0, 2**31 - 1)
 names = st.text(min_size=1, max_size=128)
 finite = st.floats(-1e6, 1e6)
 counts = st.integers(0, 2**53)
+adapter_names = st.from_regex(r"[A-Za-z0-9_\-]{0,64}", fullmatch=True)
 
 
 def tuples(of: st.SearchStrategy[Any], most: int = 8, least: int = 0) -> st.SearchStrategy[Any]:
@@ -41,7 +42,18 @@ to_keeper = st.one_of(
         max_tokens=st.integers(1, frames.MAX_PROMPT_TOKENS),
         sampling=samplings,
         top_logprobs=st.integers(0, frames.MAX_TOP_LOGPROBS),
+        adapter=adapter_names,
     ),
+    st.builds(
+        frames.LoadAdapter,
+        id=ids,
+        tenant=names,
+        adapter=adapter_names.filter(bool),
+        size=st.integers(1, frames.MAX_ADAPTER_BYTES),
+        offset=st.integers(0, frames.MAX_ADAPTER_BYTES - 1),
+        data=st.binary(min_size=1, max_size=64),
+    ),
+    st.builds(frames.UnloadAdapter, id=ids, tenant=names, adapter=adapter_names.filter(bool)),
     st.builds(
         frames.Classify,
         id=ids,
@@ -75,6 +87,7 @@ cards = st.builds(
 )
 bits = st.floats(0, 1e18)
 to_gateway = st.one_of(
+    st.builds(frames.AdapterState, id=ids, loaded=st.booleans()),
     st.builds(
         frames.Hello,
         protocol=counts,
@@ -99,6 +112,7 @@ to_gateway = st.one_of(
     ),
     st.builds(frames.Refused, id=ids, code=st.just("keeper.closed"), message=st.text(max_size=32)),
     st.builds(frames.Status, counts, counts, bits, bits, bits, bits),
+    st.builds(frames.Fault, st.just("keeper.test"), st.text(max_size=32)),
 )
 
 GENERATE = frames.Generate(id=7, tenant="acme", tokens=(1, 2, 3), max_tokens=4)
@@ -192,7 +206,7 @@ def test_junk_is_refused(payload: bytes) -> None:
     [
         spelt(sampling={"temperature": 1, "top_p": 1.0}),
         spelt().replace(b"\xa2id\x07", b"\xa2id\xcc\x07"),
-        spelt().replace(b"\xa2id\x07", b"\xa2id\x06\xa2id\x07").replace(b"\x88", b"\x89", 1),
+        spelt().replace(b"\xa2id\x07", b"\xa2id\x06\xa2id\x07").replace(b"\x89", b"\x8a", 1),
         msgspec.msgpack.encode(dict(reversed(msgspec.to_builtins(GENERATE).items()))),
         msgspec.msgpack.encode(
             {"type": "generate", "id": 7, "tenant": "acme", "tokens": [1], "max_tokens": 4}

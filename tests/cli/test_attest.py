@@ -99,6 +99,16 @@ def test_a_bundle_that_is_not_canonical_is_refused(strongroom: Runs, tmp_path: P
     assert (said.code, "attest.bundle_form" in said.err) == (10, True)
 
 
+def test_a_file_without_end_is_not_read_to_it(strongroom: Runs, tmp_path: Path) -> None:
+    endless = tmp_path / "endless"
+    with endless.open("wb") as file:
+        file.truncate(1 << 40)  # a hole of a terabyte
+    said = strongroom("attest", "verify", endless)
+    assert (said.code, "cli.file_too_large" in said.err) == (5, True)
+    said = strongroom("attest", "verify", bundle_of("Genoa", tmp_path), "--policy", endless)
+    assert (said.code, "cli.file_too_large" in said.err) == (5, True)
+
+
 def test_every_code_is_explained(strongroom: Runs) -> None:
     said = strongroom("attest", "explain", "attest.snp_debug", "--json")
     assert "debugged" in said.json["message"]

@@ -20,10 +20,10 @@ import openai
 import pytest
 
 from strongroom.cli.supervisor import DRAIN_SECONDS
-from strongroom.ledger.entries import KeyReleased
 from strongroom.ledger.log_key import LogKey
 from strongroom.ledger.opening import look
 from strongroom.ledger.reading import records
+from strongroom.ledger.release_entries import KeyReleased
 from tests.cli.conftest import COMMAND, Made, Runs, command
 from tests.gateway.test_tls import certificate
 
@@ -172,7 +172,7 @@ def test_the_ready_line_says_what_stands(running: tuple[Server, dict[str, Any], 
 def test_children_stand_alone(running: tuple[Server, dict[str, Any], str]) -> None:
     server, _, _ = running
     children = server.children()
-    assert set(children) == {"keeper", "gateway"}  # key release ends once the keeper has its key
+    assert set(children) == set(ROOMS)  # key release stays: the keeper renews its lease
     for room, pid in children.items():
         assert os.getsid(pid) == pid, room
     environment = Path(f"/proc/{children['gateway']}/environ").read_bytes().split(b"\0")

@@ -17,7 +17,7 @@ from strongroom.console.folding import (
     Fold,
     Sliding,
 )
-from strongroom.ledger import entries
+from strongroom.ledger import entries, release_entries
 from strongroom.store.limits import Amounts, Limits
 
 NOW = 1_800_000_000_000
@@ -132,12 +132,19 @@ def test_every_other_kind_of_entry_is_told_in_words() -> None:
         entries.KeyChanged("0" * 16, "Globex", "revoked"),
         entries.OrganisationChanged("Globex", "created"),
         entries.PolicyChanged("disclosure", DIGEST),
-        entries.KeyReleased(
+        release_entries.KeyReleased(
             "d", "k", "hpke", DIGEST, DIGEST, "local", DIGEST, "software", 1_800_003_600, "s"
         ),
-        entries.KeyRefused("d", "release.stale", DIGEST, "s"),
-        entries.ApprovalGiven("ada", "release", DIGEST),
-        entries.ApprovalRevoked("ada", "release", DIGEST),
+        release_entries.KeyRefused("d", "release.stale", DIGEST, "s"),
+        release_entries.LeaseRenewed(
+            "e", "d", DIGEST, DIGEST, "local", DIGEST, "software", 1_800_007_200, "s"
+        ),
+        release_entries.LeaseRefused("f", "d", "release.revoked", DIGEST, "s"),
+        release_entries.ApprovalGiven("ada", "release", DIGEST),
+        release_entries.ApprovalRevoked("ada", "release", DIGEST),
+        release_entries.ModelRevoked(0, "acme/tiny", by="cli:ada", remark="leaked"),
+        release_entries.DerivationNoted("acme/student", 1, DIGEST, "acme/tiny", 1, DIGEST),
+        entries.Committed("watermark_key", DIGEST, "tiny", 1, DIGEST),
         entries.AdapterReleased(DIGEST, DIGEST, DIGEST, True),
         entries.StudentReleased(DIGEST, DIGEST, DIGEST, False),
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from strongroom.cli import output
+from strongroom.cli.bounded import content
 from strongroom.cli.call import Call, shared_options
 from strongroom.cli.moment import seconds
 from strongroom.errors import ConfigurationRefused
@@ -26,7 +27,7 @@ def _named(_context: click.Context, _option: Any, values: tuple[str, ...]) -> di
         name, _, path = value.partition("=")
         if not name or name in found or not Path(path).is_file():
             raise click.BadParameter(f"{value!r} is not NAME=FILE, with a new name and a file")
-        found[name] = Path(path).read_bytes()
+        found[name] = content(Path(path))
     return found
 
 
@@ -65,7 +66,7 @@ def verify(call: Call, bundle: Path, policy: Path | None, at: str | None) -> Non
     now = seconds(at)
     expectations = _expectations(policy)
     try:
-        found = verify_bundle(decode(bundle.read_bytes()), now=now, expectations=expectations)
+        found = verify_bundle(decode(content(bundle)), now=now, expectations=expectations)
     except EvidenceRefused as error:
         _show_refused(call, error, now)
         raise
@@ -132,9 +133,13 @@ def explain(call: Call, code: str) -> None:
 @click.option(
     "--nested", multiple=True, metavar="FILE", type=_file, help="Bundle of the same machine."
 )
-@click.option("--fetch", is_flag=True, help="Fetch chain and revocation list from AMD (snp only).")
+@click.option(
+    "--fetch",
+    is_flag=True,
+    help="Fetch what AMD, Intel or NVIDIA publish for it (snp, tdx, sgx, nvidia).",
+)
 @click.option("--product", metavar="NAME", help="Product of a report that names none (version 2).")
-@click.option("--service", metavar="URL", help="Fetch from this cache instead of from AMD.")
+@click.option("--service", metavar="URL", help="Fetch from this cache instead of from the maker.")
 @shared_options
 @click.pass_obj
 def bundle(
@@ -156,19 +161,23 @@ def bundle(
     """
     from strongroom.attest.bundle import Bundle, decode, encode
     from strongroom.attest.registry import verifier
+    from strongroom.cli.attest_gather import gather
 
     verifier(kind)
-    chain = tuple(raw for path in certificates for raw in _certificates(path.read_bytes()))
-    lists = tuple(path.read_bytes() for path in crls)
+    chain = tuple(raw for path in certificates for raw in _certificates(content(path)))
+    lists = tuple(content(path) for path in crls)
+    parts = _parts(kind, collateral)
     if fetch:
-        chain, lists = _fetched(kind, evidence, chain, product, service)
+        found = gather(kind, evidence, key=chain, product=product, service=service)
+        chain, lists = found.certificates, found.crls
+        parts = found.collateral or parts
     made = Bundle(
         kind=kind,
         evidence=evidence,
         certificates=chain,
         crls=lists,
-        collateral=_parts(kind, collateral),
-        nested=tuple(decode(path.read_bytes()) for path in nested),
+        collateral=parts,
+        nested=tuple(decode(content(path)) for path in nested),
     )
     raw = encode(made) + b"\n"
     decode(raw)
@@ -187,26 +196,6 @@ def _parts(kind: str, collateral: dict[str, bytes]) -> dict[str, bytes]:
     if kind in {"tdx", "sgx"} and set(collateral) == {"pcs"}:
         return from_json(collateral["pcs"])
     return collateral
-
-
-def _fetched(
-    kind: str,
-    evidence: dict[str, bytes],
-    key: tuple[bytes, ...],
-    product: str | None,
-    service: str | None,
-) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    from strongroom.cli.attest_gather import AMD, for_snp
-
-    if kind != "snp":
-        raise ConfigurationRefused(
-            "cli.attest_fetch_kind",
-            f"Collateral of kind {kind!r} cannot be fetched.",
-            action="Pass it with --certificate, --crl and --collateral.",
-        )
-    report = evidence.get("report", b"")
-    gathered = for_snp(report, product=product, key=key, service=service or AMD)
-    return gathered.certificates, gathered.crls
 
 
 def _certificates(raw: bytes) -> tuple[bytes, ...]:
@@ -229,7 +218,7 @@ def _expectations(path: Path | None) -> dict[str, object]:
 
     if path is None:
         return {}
-    raw, kind = path.read_bytes(), dict[str, object]
+    raw, kind = content(path), dict[str, object]
     try:
         if path.suffix == ".json":
             return msgspec.json.decode(raw, type=kind)

@@ -1,28 +1,24 @@
-"""Fetch what a verification needs from AMD: the one part of attestation that uses a network.
+"""Fetch what a verification needs, from whoever made the processor or the devices.
 
-Nothing that is fetched is trusted for where it came from: every certificate and list is judged by
-the pinned root when the bundle is verified. So a cache in between may speak plain HTTP.
+AMD's part stands here, Intel's and NVIDIA's in files of their own; ``attest_fetch`` is what uses
+the network.
 
 Source: AMD 57230, section 4 (Key Distribution Service). Not tried against the service itself.
 """
 
 from __future__ import annotations
 
-import urllib.error
 import urllib.parse
-import urllib.request
-from dataclasses import dataclass
-from email.message import Message
-from typing import IO
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from strongroom.attest.certificates import read_pem
 from strongroom.attest.snp.products import LAYOUTS, of_processor, tcb_of
 from strongroom.attest.snp.report import Report, parse
-from strongroom.errors import ConfigurationRefused, EnvironmentLacks
+from strongroom.cli.attest_fetch import fetch, not_fetched
+from strongroom.errors import ConfigurationRefused
 
 AMD = "https://kdsintf.amd.com"
-MAX_ANSWER = 1024 * 1024
-TIMEOUT_S = 30
 SPL = {
     "bootloader": "blSPL",
     "tee": "teeSPL",
@@ -34,18 +30,51 @@ SPL = {
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Certificates (signer first, root last) and revocation lists, DER."""
+    """Certificates (signer first, root last) and revocation lists, DER; named collateral."""
 
-    certificates: tuple[bytes, ...]
-    crls: tuple[bytes, ...]
+    certificates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    collateral: dict[str, bytes] = field(default_factory=dict)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
-        headers: Message, newurl: str,
-    ) -> None:  # fmt: skip
-        return None
+def gather(
+    kind: str,
+    evidence: Mapping[str, bytes],
+    *,
+    key: tuple[bytes, ...] = (),
+    product: str | None = None,
+    service: str | None = None,
+) -> Gathered:
+    """What is published for evidence of a kind.
+
+    Args:
+        kind: the bundle's kind.
+        evidence: its parts.
+        key: certificates that are at hand, the key's first (``snp``).
+        product: see ``for_snp``.
+        service: base address to ask instead of the maker's.
+
+    Raises:
+        ConfigurationRefused: ``cli.attest_fetch_kind``, ``cli.attest_gather``.
+        EnvironmentLacks: ``cli.attest_fetch``.
+    """
+    if kind == "snp":
+        report = evidence.get("report", b"")
+        return for_snp(report, product=product, key=key, service=service or AMD)
+    if kind in ("tdx", "sgx"):
+        from strongroom.cli.attest_gather_intel import INTEL, for_quote
+
+        return Gathered(collateral=for_quote(kind, evidence.get("quote", b""), service or INTEL))
+    if kind == "nvidia":
+        from strongroom.cli.attest_gather_nvidia import NVIDIA, for_devices
+
+        found = for_devices(evidence.get("devices", b""), service or NVIDIA)
+        return Gathered(collateral=found)
+    raise ConfigurationRefused(
+        "cli.attest_fetch_kind",
+        f"Collateral of kind {kind!r} cannot be fetched.",
+        action="Pass it with --certificate, --crl and --collateral.",
+    )
 
 
 def for_snp(
@@ -76,9 +105,9 @@ def for_snp(
             action="Give --product for a report of version 2, --certificate for a cloud's VLEK.",
         ) from error
     base = f"{service}/{kind}/v1/{named}"
-    chain = _pem(fetch(f"{base}/cert_chain"))
-    leaf = key or (fetch(vcek_address(parsed, named, service)),)
-    return Gathered((*leaf, *chain), (fetch(f"{base}/crl"),))
+    chain = _pem(fetch(f"{base}/cert_chain").body)
+    leaf = key or (fetch(vcek_address(parsed, named, service)).body,)
+    return Gathered((*leaf, *chain), (fetch(f"{base}/crl").body,))
 
 
 def vcek_address(report: Report, product: str, service: str = AMD) -> str:
@@ -89,35 +118,8 @@ def vcek_address(report: Report, product: str, service: str = AMD) -> str:
     return f"{service}/vcek/v1/{product}/{chip}?{query}"
 
 
-def fetch(address: str) -> bytes:
-    """The answer to one GET, without redirects, at most 1 MiB.
-
-    Raises:
-        EnvironmentLacks: ``cli.attest_fetch``.
-    """
-    if urllib.parse.urlsplit(address).scheme not in ("https", "http"):
-        raise _not_fetched(address)
-    opener = urllib.request.build_opener(_NoRedirect)
-    try:
-        with opener.open(address, timeout=TIMEOUT_S) as answer:
-            body: bytes = answer.read(MAX_ANSWER + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise _not_fetched(address) from error
-    if not body or len(body) > MAX_ANSWER:
-        raise _not_fetched(address)
-    return body
-
-
 def _pem(text: bytes) -> tuple[bytes, ...]:
     try:
         return read_pem(text)
     except ValueError as error:
-        raise _not_fetched("cert_chain") from error
-
-
-def _not_fetched(address: str) -> EnvironmentLacks:
-    return EnvironmentLacks(
-        "cli.attest_fetch",
-        f"No usable answer came from {address}.",
-        action="Check the network, or pass the files with --certificate and --crl.",
-    )
+        raise not_fetched("cert_chain") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from strongroom.exposure.results import Results
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_DEMO = ("demo", "demo-classifier", "demo-language")
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -24,7 +26,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 
 @click.command("audit")
-@click.argument("sealed", type=click.Path(path_type=Path))
+@click.argument("sealed", type=click.Path())
 @click.option(
     "--data",
     metavar="DATA",
@@ -77,13 +79,36 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--html", metavar="OUT", type=_FILE, help="Write the report as one HTML file.")
 @click.option("--sarif", metavar="OUT", type=_FILE, help="Write SARIF 2.1.0 for CI.")
 @click.option("--bom", metavar="OUT", type=_FILE, help="Write a CycloneDX 1.6 ML-BOM.")
+@click.option("--endpoint-model", metavar="NAME", default="", help="The model's name there.")
+@click.option(
+    "--endpoint-key", metavar="FILE", type=_FILE, help="A private file that holds the API key."
+)
+@click.option(
+    "--endpoint-route",
+    type=click.Choice(["completions", "chat"]),
+    default="completions",
+    show_default=True,
+    help="How an endpoint is asked.",
+)
+@click.option(
+    "--i-own-this-endpoint",
+    is_flag=True,
+    help="You have the right to test an address that is not this machine's.",
+)
+@click.option(
+    "--evidence",
+    metavar="FILE",
+    type=_FILE,
+    multiple=True,
+    help="A statement or result of another verb, shown beside the matrix; may be repeated.",
+)
 @click.option("--fresh", is_flag=True, help="Measure again what an interrupted audit finished.")
 @passphrase_option
 @home_option
 @click.pass_obj
 def command(
     call: Call,
-    sealed: Path,
+    sealed: str,
     data: Path | None,
     base: Path | None,
     rungs: tuple[str, ...],
@@ -95,6 +120,11 @@ def command(
     html: Path | None,
     sarif: Path | None,
     bom: Path | None,
+    endpoint_model: str,
+    endpoint_key: Path | None,
+    endpoint_route: Literal["completions", "chat"],
+    i_own_this_endpoint: bool,
+    evidence: tuple[Path, ...],
     fresh: bool,
     passphrase_file: Path | None,
 ) -> None:
@@ -103,9 +133,12 @@ def command(
     Rungs that the sealed policy grants to somebody are attacked through a real server, started for
     the audit in a home of its own; the others in this process. What is measured is kept as it
     comes: an interrupted audit goes on where it stopped. With `demo` in place of SEALED the
-    project's own models are made, sealed and audited; no home is needed.
+    project's own models are made, sealed and audited (`demo-classifier` and `demo-language`: one of
+    them); no home is needed. A folder of that name is `./demo`. With the http(s) address of an
+    OpenAI-compatible endpoint, that model is asked where it is.
     """
     from strongroom.cli.auditing import Asked
+    from strongroom.cli.auditing_endpoint import is_endpoint, reached
     from strongroom.cli.home import open_home
     from strongroom.exposure.gate import read_gate
 
@@ -115,7 +148,7 @@ def command(
     gate = None if gate_file is None else read_gate(gate_file)
     outputs = Outputs(call, gate, json_out, html, sarif, bom)
     asked = Asked(
-        sealed,
+        Path(sealed),
         data,
         rungs,
         attacks,
@@ -125,12 +158,22 @@ def command(
         passphrase_file,
         _cache_folder(),
         base,
+        evidence=evidence,
     )
-    if str(sealed) == "demo" and not sealed.exists():
+    if sealed in _DEMO:  # whether or not a folder is called so: a checkout has one
         from strongroom.cli.audit_demo import demo
 
-        demo(asked, outputs)
+        demo(sealed, asked, outputs)
         return
+    if is_endpoint(sealed):
+        there = reached(
+            sealed,
+            model=endpoint_model,
+            key_file=endpoint_key,
+            route=endpoint_route,
+            owned=i_own_this_endpoint,
+        )
+        asked = replace(asked, shown=there.url, endpoint=there)
     home = open_home(call.home_path)
     outputs.write(home, outputs.measured(home, asked))
 

@@ -7,8 +7,13 @@ served rung to one organisation, so that the whole served part of the matrix run
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +35,20 @@ _CLASSIFIER_RUNGS = ("label", "rung-top1=top1", "rung-topk=topk", "rung-logits=l
 _LANGUAGE_RUNGS = ("text", "rung-topk=topk")
 
 
-def demo(asked: Asked, outputs: Outputs) -> None:
+PARTS = ("demo-classifier", "demo-language")
+"""The two models; ``demo`` is both."""
+
+
+def demo(named: str, asked: Asked, outputs: Outputs) -> None:
     """Audit the demo classifier, and the demo language model where its base is there.
+
+    Where the language model is not in the cache, it is trained on one processor while the
+    classifier is audited.
+
+    Args:
+        named: ``demo``, or one of ``PARTS``.
+        asked: what to measure of each.
+        outputs: where results go.
 
     Raises:
         StrongroomError: as an audit of any other model; ``exposure.gate_failed`` after both.
@@ -42,20 +59,60 @@ def demo(asked: Asked, outputs: Outputs) -> None:
         home = work / "home"
         run_strongroom("init", "--name", "audit demo", "--home", home)
         opened = open_home(home)
-        for suffix, prepare in (("-classifier", _classifier), ("-language", _language)):
-            mine = prepare(work, home, replace(asked, shown="demo"))
-            if mine is None:
-                continue
-            try:
-                outputs.write(opened, outputs.measured(opened, mine), suffix)
-            except ExposureRefused as error:
-                if error.code != "exposure.gate_failed":
-                    raise
-                failed = error
+        with training() if named == "demo" else nullcontext() as trained:
+            for part, prepare in zip(PARTS, (_classifier, _language), strict=True):
+                if named not in {"demo", part}:
+                    continue
+                if part == "demo-language" and trained is not None:
+                    trained()
+                mine = prepare(work, home, replace(asked, shown=part))
+                if mine is None:
+                    continue
+                try:
+                    suffix = part.removeprefix("demo") if named == "demo" else ""
+                    outputs.write(opened, outputs.measured(opened, mine), suffix)
+                except ExposureRefused as error:
+                    if error.code != "exposure.gate_failed":
+                        raise
+                    failed = error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if failed is not None:
         raise failed
+
+
+@contextmanager
+def training() -> Iterator[Callable[[], None]]:
+    """Train the language model in a process of its own, if it must be; gives how to wait for it.
+
+    Whether it succeeded is seen by whoever needs the model: what is missing then is made there, or
+    refused there.
+    """
+    from strongroom.exposure.demo import language
+
+    if not language.is_missing():
+        yield lambda: None
+        return
+    output.note("Training the demonstration's language model beside the audit, some minutes, once.")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "strongroom.exposure.demo.language"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+    def wait() -> None:
+        if process.poll() is None:
+            output.note("Waiting for the language model.")
+            process.wait()
+
+    try:
+        yield wait
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait()
 
 
 def _language(work: Path, home: Path, asked: Asked) -> Asked | None:

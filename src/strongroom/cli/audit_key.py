@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from strongroom.report.statement import Signer
 
 
+_KEY_BYTES = 32
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[bytes, Meta(min_length=32, max_length=32)]
     format: Literal["strongroom audit key v1"] = "strongroom audit key v1"
@@ -30,6 +33,28 @@ def signed(home: Home, results: Results) -> bytes:
     from strongroom.report.statement import envelope
 
     return envelope(results, load_or_create(home.keys / "audit.key"))
+
+
+def public_key(home: Home) -> bytes | None:
+    """The home's audit key, 32 bytes; None where it has signed nothing yet.
+
+    Raises:
+        KeyRefused: ``cli.audit_key_malformed``.
+    """
+    path = home.keys / "audit.pub"
+    try:
+        found = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        found = b""
+    if len(found) != _KEY_BYTES:
+        raise KeyRefused(
+            "cli.audit_key_malformed",
+            f"{path} is not an audit key.",
+            action="Restore it from a copy, or remove it with audit.key: new ones are made then.",
+        )
+    return found
 
 
 def load_or_create(path: Path) -> Signer:

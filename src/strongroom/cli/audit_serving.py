@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 
+from strongroom.cli.audit_drill import drill_keys
 from strongroom.cli.home import Home
 from strongroom.exposure.ladder import SERVED, Rung
 from strongroom.exposure.reasons import refuse
@@ -40,10 +41,23 @@ _KEPT = ("egress", "compute", "text", "pacing", "detection")
 
 
 class ServedDoor:
-    """A running server: where it listens, what the model is called there, a key for each rung."""
+    """A running server: where it listens, what the model is called there, a key for each rung.
 
-    def __init__(self, home: Path, sealed: Path, log: Path, keys: Mapping[Rung, str]) -> None:
-        self._home, self._sealed, self._log = home, sealed, log
+    ``home`` and ``sealed`` are the audit's own; ``drills`` are keys of organisations of the drills,
+    by name; ``pid`` is that of the process above all of the server's.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        sealed: Path,
+        log: Path,
+        keys: Mapping[Rung, str],
+        drills: Mapping[str, str],
+    ) -> None:
+        self.home, self.sealed, self._log = home, sealed, log
+        self.drills = drills
+        self.pid = 0
         self._stack = ExitStack()
         self.keys = keys
         self.url = ""
@@ -64,9 +78,9 @@ class ServedDoor:
 
     def _start(self) -> None:
         self._used = False
-        (self._home / "state" / "egress.state").unlink(missing_ok=True)
-        said = self._stack.enter_context(_running(self._home, self._sealed, self._log))
-        self.url, self.model = said["url"], said["model"]
+        (self.home / "state" / "egress.state").unlink(missing_ok=True)
+        said = self._stack.enter_context(_running(self.home, self.sealed, self._log))
+        self.url, self.model, self.pid = said["url"], said["model"], said["pid"]
 
     def stop(self) -> None:
         """End the server."""
@@ -93,7 +107,7 @@ def served(
         own = work / "home"
         copy = _prepare(work, own, home, sealed, passphrase_file)  # (1) (2)
         keys = {rung: _key(own, name) for rung, name in organisations(rungs).items()}  # (3)
-        door = ServedDoor(own, copy, work / "serve.log", keys)  # (4)
+        door = ServedDoor(own, copy, work / "serve.log", keys, drill_keys(own))  # (4)
         try:
             yield door
         finally:
@@ -119,7 +133,7 @@ def _prepare(work: Path, own: Path, home: Home, sealed: Path, passphrase_file: P
     shutil.copyfile(home.signers_file, own / "trust" / "signers.toml")
     (own / "strongroom.toml").write_text(settings_text(home), encoding="utf-8")
     copy = work / sealed.resolve().name
-    shutil.copytree(sealed, copy, copy_function=_link_or_copy)
+    shutil.copytree(sealed, copy, copy_function=link_or_copy)
     words: list[str | Path] = ["rewrap", copy, "--add", public, "--home", home.path]
     if passphrase_file is not None:
         words += ["--passphrase-file", passphrase_file]
@@ -155,8 +169,8 @@ def _table(name: str, section: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _link_or_copy(source: str, target: str) -> str:
-    """Bodies are read only: a link is enough where the file system gives one."""
+def link_or_copy(source: str, target: str) -> str:
+    """For ``copytree``, of files that are not written to: a link where the file system can."""
     try:
         os.link(source, target)
     except OSError:
@@ -196,7 +210,7 @@ def _running(home: Path, sealed: Path, log: Path) -> Iterator[dict[str, Any]]:
             start_new_session=True,
         )
     try:
-        yield _said(process, log)
+        yield {**_said(process, log), "pid": process.pid}
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -229,7 +243,8 @@ def _said(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
 
 def _sentence(lines: list[str]) -> str:
     """What the command line's last words say, out of its JSON where they are that."""
-    last = lines[-1] if lines else "it said nothing"
+    refused = [line for line in lines if line.startswith("Refused: ")]
+    last = (refused or lines or ["it said nothing"])[-1].removeprefix("Refused: ")
     try:
         found = json.loads(last)
         return f"{str(found['message']).rstrip('.')} ({found['error']})"

@@ -86,6 +86,10 @@ def show(results: Results) -> None:
             console.print(Text(f"{cell.attack} at {cell.rung}: {cell.status}: {cell.why}", "dim"))
     for line in standing(results):
         console.print(Text(line, "red"))
+    for each in results.evidence:
+        style = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")
+        line = f"Evidence, {each.kind}: {each.outcome} ({each.grade}): {each.sentence}"
+        console.print(Text(line, style))
 
 
 def standing(results: Results) -> list[str]:

@@ -16,20 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import strongroom
+from strongroom.cli.audit_key import public_key
 from strongroom.cli.audit_opening import Opened, opened
 from strongroom.cli.audit_serving import ServedDoor, organisations, served
+from strongroom.cli.auditing_endpoint import Endpoint, endpoint_subject, granted_by
+from strongroom.cli.auditing_system import places
 from strongroom.cli.home import Home
 from strongroom.exposure import audit, registry
 from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.data import Corpus, Split, read_corpus, read_records
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.model import MODEL_TYPE, classifier_of
-from strongroom.exposure.plan import plan, rungs_named
+from strongroom.exposure.plan import omitted, plan, rungs_named
 from strongroom.exposure.results import Model, Results
 from strongroom.exposure.resume import Journal
 from strongroom.exposure.subjects.classifier import ClassifierSubject
 from strongroom.exposure.subjects.interface import SCALES, Opener, Scale, Subject
+from strongroom.exposure.subjects.system import Whole
 from strongroom.exposure.targets.served_classifier import open_served_classifier
+from strongroom.report.evidence import gathered
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Asked:
     """What the command line asks for. ``data`` is a file, or the demo's own records.
 
     ``shown`` is what the command that runs a cell again calls the model; ``adapter`` and ``goals``
-    are what the demo hands out and asks for.
+    are what the demo hands out and asks for; ``endpoint`` is asked in place of a sealed model.
     """
 
     sealed: Path
@@ -54,6 +59,8 @@ class Asked:
     adapter: Mapping[str, Any] | None = None
     goals: tuple[Goal, ...] = ()
     epsilon: float = 0.06
+    endpoint: Endpoint | None = None
+    evidence: tuple[Path, ...] = ()
 
 
 def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Results:
@@ -63,12 +70,14 @@ def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Result
         StrongroomError: the model, the home, the data or an argument is not acceptable, or the
             server ended; finished cells are kept in the home's state.
     """
-    began, started = datetime.now(UTC), time.monotonic()
     rungs, scale = rungs_named(asked.rungs), SCALES[asked.budget]
+    gathered(asked.evidence, public_key(home), "")  # refuse a bad file before hours of measuring
     with ExitStack() as stack:
+        if asked.endpoint is not None:
+            return _run(home, asked, *_at_endpoint(asked, asked.endpoint, scale), progress)
         model = stack.enter_context(opened(home, asked.sealed, asked.passphrase_file))
         kind = "classifier" if model.config.get("model_type") == MODEL_TYPE else "causal-lm"
-        attacks = registry.chosen(kind, asked.attacks)
+        registry.chosen(kind, asked.attacks)  # refuse a wrong name before a server is started
         door: ServedDoor | None = None
         granted = organisations(model.rungs)
         if granted and (not rungs or set(granted) & set(rungs)):
@@ -78,34 +87,52 @@ def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Result
                 served(home, asked.sealed, model.rungs, asked.passphrase_file)
             )
         subject, digest = subject_of(kind, model, asked, scale, door)
-        planned = plan(subject, attacks, rungs, scale)
-        versions = versions_used()
-        depends = {
-            "model": model.digest,
-            "data": digest,
-            "budget": asked.budget,
-            "seed": str(asked.seed),
-            **versions,
-        }
-        journal = Journal(home.state / "audits", depends)
-        if asked.fresh:
-            journal.forget()
-        cells = audit.run(
-            subject,
-            planned,
-            scale,
-            seed=asked.seed,
-            command=_command(asked),
-            versions=versions,
-            journal=journal,
-            progress=progress,
-        )
+        subject = Whole(subject, places(home, model, door, kind, stack, asked.seed))
+        named = Model(model.name, kind, model.release, model.digest, model.rungs)
+        return _run(home, asked, named, subject, digest, progress)
+
+
+def _run(
+    home: Home,
+    asked: Asked,
+    model: Model,
+    subject: Subject,
+    data_digest: str,
+    progress: audit.Progress | None,
+) -> Results:
+    """Attack, cell by cell, and put the results together."""
+    began, started = datetime.now(UTC), time.monotonic()
+    scale, versions = SCALES[asked.budget], versions_used()
+    attacks = registry.chosen(model.kind, asked.attacks)
+    depends = {
+        "model": model.digest,
+        "data": data_digest,
+        "budget": asked.budget,
+        "seed": str(asked.seed),
+        **versions,
+    }
+    journal = Journal(home.state / "audits", depends)
+    if asked.fresh:
         journal.forget()
+    rungs = rungs_named(asked.rungs)
+    planned = plan(subject, attacks, rungs, scale)
+    cells = audit.run(
+        subject,
+        planned,
+        scale,
+        seed=asked.seed,
+        command=_command(asked),
+        versions=versions,
+        journal=journal,
+        progress=progress,
+    )
+    journal.forget()
+    evidence = gathered(asked.evidence, public_key(home), "" if model.endpoint else model.digest)
     return Results(
-        model=Model(model.name, kind, model.release, model.digest, model.rungs),
-        granted=model.rungs.get("*", "closed"),
+        model=model,
+        granted=granted_by(cells) if model.endpoint else model.rungs.get("*", "closed"),
         facts=subject.facts(),
-        data_digest=digest,
+        data_digest=data_digest,
         budget=asked.budget,
         seed=asked.seed,
         began=began.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -113,7 +140,16 @@ def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Result
         versions=versions,
         machine=_machine(),
         cells=tuple(cells),
+        evidence=evidence,
+        omitted=tuple(omitted(subject, registry.attacks_on(model.kind), planned, rungs)),
     )
+
+
+def _at_endpoint(asked: Asked, endpoint: Endpoint, scale: Scale) -> tuple[Model, Subject, str]:
+    data = read_corpus(asked.data) if isinstance(asked.data, Path) else None
+    subject = endpoint_subject(endpoint, data, asked.base, scale, asked.seed)
+    model = Model(endpoint.model, subject.kind, 0, endpoint.digest, {}, endpoint.url)
+    return model, subject, _digest_of(asked.data)
 
 
 def subject_of(
@@ -144,7 +180,7 @@ def _classifier(
     )
     openers: dict[Rung, Opener] = {}
     for rung, key in (door.keys if door else {}).items():
-        if door is not None and rung in ClassifierSubject.rungs:
+        if door is not None and rung in ClassifierSubject.rungs and rung is not Rung.EMBEDDINGS:
             openers[rung] = partial(_open, door, key, classifier.labels, rung)
     subject = ClassifierSubject(
         classifier,
@@ -205,11 +241,12 @@ def _digest_of(data: Path | Split | Corpus | None) -> str:
 
 
 def _command(asked: Asked) -> str:
-    words: list[str] = ["strongroom", "audit", asked.shown or str(asked.sealed)]
-    if asked.base is not None:
-        words += ["--base", str(asked.base)]
-    if isinstance(asked.data, Path):
-        words += ["--data", str(asked.data)]
+    words = ["strongroom", "audit", asked.shown or str(asked.sealed)]
+    if not isinstance(asked.data, Split | Corpus):  # the demo brings its own
+        given = {"--base": asked.base, "--data": asked.data}
+        words += [word for name, path in given.items() if path for word in (name, str(path))]
+    if asked.endpoint is not None:
+        words += asked.endpoint.words()
     options: Mapping[str, str] = {"--budget": asked.budget, "--seed": str(asked.seed)}
     words += [word for pair in options.items() for word in pair]
     return shlex.join(words)

@@ -10,6 +10,7 @@ import torch
 
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.reasons import refuse
+from strongroom.exposure.targets.served_embeddings import open_served_embeddings
 from strongroom.exposure.targets.served_text import open_served_text
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def language_subject(
 
     openers: dict[Rung, Opener] = {}
     for rung, key in (door.keys if door else {}).items():
-        if door is not None and rung in {Rung.TEXT, Rung.TOP1, Rung.TOPK}:
+        if door is not None and rung in {Rung.TEXT, Rung.TOP1, Rung.TOPK, Rung.EMBEDDINGS}:
             openers[rung] = partial(_open, door, key, rung)
-    public = None if asked.base is None else _folder_module(asked.base)
+    public = None if asked.base is None else folder_module(asked.base)
     return LanguageSubject(
         _language_model(model),
         corpus,
@@ -60,6 +61,8 @@ def _open(door: ServedDoor, key: str, rung: Rung, budget: Budget) -> Any:
         door.use()
     else:
         door.renew()
+    if rung is Rung.EMBEDDINGS:
+        return open_served_embeddings(door.url, key, door.model, budget)
     return open_served_text(door.url, key, door.model, rung, budget)
 
 
@@ -81,10 +84,16 @@ def _language_model(model: Opened) -> Any:
     eos = model.config.get("eos_token_id", ())
     ends = tuple(eos) if isinstance(eos, (list, tuple)) else (int(eos),)
     length = min(int(config.max_position_embeddings), _CONTEXT)
-    return LanguageModel(_ready(module), tokenizer, ends, length)
+    found = LanguageModel(_ready(module), tokenizer, ends, length)
+    probe = torch.tensor([[0, 1, 2, 3]])
+    with torch.no_grad():
+        whole = found.module(input_ids=probe, use_cache=False).logits
+    if not torch.allclose(found.head(found.hidden(probe.tolist())[0]), whole[0], atol=1e-3):
+        raise refuse("exposure.model_unsupported", why=f"{kind} does more after its last layer")
+    return found
 
 
-def _folder_module(folder: Path) -> Any:
+def folder_module(folder: Path) -> Any:
     """The plain model in a folder as Hugging Face lays it out, safetensors only."""
     from transformers import AutoModelForCausalLM
 

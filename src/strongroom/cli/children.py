@@ -1,12 +1,14 @@
-"""The three processes of ``serve``: how they are wired, started and told what to do.
+"""The processes of ``serve``: how they are wired, started and told what to do.
 
 ::
 
     supervisor ──config──► release   ◄──socket pair──► keeper
                ──config──► keeper    ◄──socket pair──► gateway
                ──config──► gateway   ──ready line──► supervisor
+               ──config──► attester  ◄──socket pair──► keeper   (where devices give evidence)
+               ◄──decisions, acknowledged──► release
 
-1. Make both socket pairs; the one to key release passes credentials from its first byte on.
+1. Make the socket pairs; the one to key release passes credentials from its first byte on.
 2. For each child a pipe for its configuration; key release gets the passphrase by a second one.
 3. Start it in a session of its own, with no descriptor but its own and its standard error.
 4. Close what belongs to the children: when one dies, its peers see the end of the stream.
@@ -20,11 +22,12 @@ import socket
 import subprocess
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from strongroom.cli import child
+from strongroom.errors import EnvironmentLacks
 
 _PIPE_BYTES = 65_536
 
@@ -41,6 +44,19 @@ class Child:
     def code(self) -> int | None:
         """The exit code once it has ended; negative for a signal."""
         return self.process.poll()
+
+    def tell(self, line: bytes) -> None:
+        """Write a line to the standard input of one that ``talks``, unless it has ended."""
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.write(line)
+                self.process.stdin.flush()
+
+    def hush(self) -> None:
+        """End its standard input: it is told nothing more."""
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it, unless it has ended."""
@@ -69,6 +85,26 @@ class Wires:
         os.set_blocking(ready_read, False)
         return cls(release, keeper_to_release, keeper_to_gateway, gateway, ready_read, ready_write)
 
+    def to_service(self, path: str) -> Wires:
+        """The same, but for the keeper's socket: it leads to a key-release service at ``path``.
+
+        Raises:
+            EnvironmentLacks: ``cli.key_release_unreachable``.
+        """
+        self.release.close()
+        self.keeper_to_release.close()
+        found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            found.connect(path)
+        except OSError as error:
+            found.close()
+            raise EnvironmentLacks(
+                "cli.key_release_unreachable",
+                f"No key-release service answers at {path}: {error.strerror or error}.",
+                action="Start `strongroom release serve`, or forward its socket to that path.",
+            ) from None
+        return replace(self, keeper_to_release=found)
+
     def close_childrens(self) -> None:
         """Step 4."""
         for end in (self.release, self.keeper_to_release, self.keeper_to_gateway, self.gateway):
@@ -82,15 +118,18 @@ def start(
     *,
     pass_fds: Collection[int],
     environment: Mapping[str, str],
-    capture_output: bool = False,
+    talks: bool = False,
 ) -> Child:
-    """Steps 2 and 3: start ``python -m strongroom.ROOM`` and tell it ``config``."""
+    """Steps 2 and 3: start ``python -m strongroom.ROOM`` and tell it ``config``.
+
+    ``talks``: there are pipes to its standard input and from its standard output.
+    """
     with ExitStack() as stack:
         reading = pipe_with(msgspec.json.encode(config, order="deterministic"), stack)
         process = subprocess.Popen(
             [*child.INTERPRETER, "-m", f"strongroom.{room}", "--config-fd", str(reading)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if capture_output else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(reading, *pass_fds),
             env=environment,

@@ -7,12 +7,19 @@
     H/keys/signing.pub          its public half: a stanza for somebody else's trust/signers.toml
     H/keys/keyring.json         wraps and unwraps data keys
     H/keys/service.key          signs the answers of key release
+    H/keys/token.key            signs its EAR tokens (made by the first `release serve`)
     H/keys/pepper               keys the digests of API keys
+    H/keys/watermark.secret     what marks in answers follow from (`watermark secret`)
     H/trust/signers.toml        whose signature on a sealed model is accepted
+    H/trust/approvers.toml      who may approve the release of a key (made by hand)
     H/state/releases.json       the newest release seen of each model
     H/state/egress.state        what answers have carried out
     H/state/strongroom.sqlite   organisations and API keys
     H/state/operators.json      who may log in to the console
+    H/state/grants.sqlite       requests for approval and the votes on them
+    H/state/tuning.sqlite       tuning jobs, and customers' files for them
+    H/state/tuning/JOB/         a job's sealed checkpoint, and the sealed adapter that came of it
+    H/state/lineage.sqlite      which models are revoked, and what was made from what
     H/keys/log.key              signs the record, keys the digests in it
     H/keys/log.begun/           which logs were begun, with their checkpoints of then
     H/keys/log.pub              its public half, for whoever verifies the record
@@ -44,15 +51,17 @@ if TYPE_CHECKING:
     from strongroom.artifact.signing import PublicSigner
     from strongroom.artifact.trust import ReleaseState, Trust
     from strongroom.cli.settings import Settings
+    from strongroom.keeper.config import Watermark
     from strongroom.release.config import Unlocker
 
 FOLDERS = ("keys", "trust", "state", "run")
 SECRETS = ("keys/signing.key", "keys/keyring.json", "keys/service.key", "keys/pepper")
-OPTIONAL_SECRETS = ("keys/log.key",)
-"""Secrets that homes of before do not have; ``serve`` says how to make them."""
+OPTIONAL_SECRETS = ("keys/log.key", "keys/watermark.secret", "keys/token.key")
+"""Secrets that not every home has; the verb that needs one makes it, or says how to."""
 
 OPTIONAL_FOLDERS = ("schemas",)
 UNALTERED = ("strongroom.toml", "trust/signers.toml")
+OPTIONAL_UNALTERED = ("trust/approvers.toml",)
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
 
 
@@ -91,6 +100,12 @@ class Home:
         return self.keys / "log.key"
 
     @property
+    def watermark(self) -> Watermark:
+        """Whose answers carry a mark; the secret's path made absolute."""
+        found = self.settings.watermark
+        return msgspec.structs.replace(found, secret=str(self.path / found.secret))
+
+    @property
     def schemas(self) -> Path:
         """Schemas of structured output."""
         return self.path / "schemas"
@@ -109,6 +124,26 @@ class Home:
     def operators(self) -> Path:
         """Who may log in to the console."""
         return self.state / "operators.json"
+
+    @property
+    def approvers_file(self) -> Path:
+        """Who may approve the release of a key."""
+        return self.path / "trust" / "approvers.toml"
+
+    @property
+    def grants(self) -> str:
+        """Where requests for approval are kept: a PostgreSQL URL, or a file of this home."""
+        return self.settings.stores.grants or str(self.state / "grants.sqlite")
+
+    @property
+    def lineage(self) -> str:
+        """Where it is kept which models are revoked: the same database, or a file of its own."""
+        return self.settings.stores.grants or str(self.state / "lineage.sqlite")
+
+    @property
+    def tuning(self) -> str:
+        """Where tuning jobs are kept: a PostgreSQL URL, or a file of this home."""
+        return self.settings.stores.tuning or str(self.state / "tuning.sqlite")
 
     @property
     def signers_file(self) -> Path:
@@ -192,6 +227,9 @@ def check_permissions(path: Path) -> None:
             _judge(path / name, stat.S_ISREG, 0o077, f"chmod 600 {path / name}")
     for name in UNALTERED:
         _judge(path / name, stat.S_ISREG, 0o022, f"chmod 600 {path / name}")
+    for name in OPTIONAL_UNALTERED:
+        if os.path.lexists(path / name):
+            _judge(path / name, stat.S_ISREG, 0o022, f"chmod 600 {path / name}")
 
 
 def read_signers(path: Path) -> tuple[PublicSigner, ...]:

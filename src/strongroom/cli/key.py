@@ -13,7 +13,7 @@ from strongroom.cli.call import Call, shared_options
 if TYPE_CHECKING:
     from strongroom.store.interface import KeyRecord, Scope
 
-SCOPES = ("chat", "completions", "infer", "models")
+SCOPES = ("chat", "completions", "embeddings", "infer", "models", "tuning")
 
 
 @click.group("key")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from strongroom.cli import output
+from strongroom.cli.bounded import content
 from strongroom.cli.call import Call, shared_options
 from strongroom.cli.moment import seconds
 
@@ -45,10 +46,11 @@ def new(call: Call, file: Path, name: str) -> None:
     """
     from strongroom.cli.policy_text import starting
     from strongroom.errors import ConfigurationRefused
+    from strongroom.release.evidence import running_measurement
 
     try:
         with file.open("x", encoding="utf-8") as made:
-            made.write(starting(name))
+            made.write(starting(name, running_measurement()))
     except OSError as error:
         raise ConfigurationRefused(
             "cli.policy_not_written",
@@ -101,19 +103,12 @@ def test(
     released and with 4 if it would be denied.
     """
     from strongroom.attest import bundle, registry
-    from strongroom.errors import ConfigurationRefused
 
     policy = _load(file)
-    try:
-        raw = evidence.read_bytes()
-    except OSError as error:
-        raise ConfigurationRefused(
-            "cli.evidence_unreadable",
-            f"The evidence cannot be read: {error.strerror}.",
-            action="Give the path of a bundle that `strongroom attest bundle` made.",
-        ) from None
     facts = registry.verify_bundle(
-        bundle.decode(raw), now=seconds(moment), expectations=policy.document.expectations
+        bundle.decode(content(evidence)),
+        now=seconds(moment),
+        expectations=policy.document.expectations,
     )
     verdict = policy.decide(facts, manifest=manifest, approvals=approvals)
     if call.json:

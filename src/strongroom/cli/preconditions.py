@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from strongroom.cli import output
@@ -34,11 +35,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def require_extra() -> None:
+def require_extra(needed: Sequence[str] = ("torch", "uvicorn", "tokenizers")) -> None:
     """Refuse, ``cli.missing_extra``, where packages for serving are missing."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "uvicorn", "tokenizers") if find_spec(name) is None]
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise EnvironmentLacks(
             "cli.missing_extra",

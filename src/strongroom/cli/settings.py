@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from strongroom.attester.config import EvidenceSource
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.client_certificates import ClientCertificate
 from strongroom.gateway.config import LeaseRequests, Replica
@@ -23,8 +24,9 @@ from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.spending import ComputeRates
 from strongroom.gateway.text_rules import TextPolicy
 from strongroom.gateway.watching import Watching
-from strongroom.keeper.config import EgressBudget, ScoreCaps
+from strongroom.keeper.config import EgressBudget, ScoreCaps, Watermark
 from strongroom.release.config import AwsKmsUnlocker, HpkeUnlocker, VaultUnlocker
+from strongroom.tune.policy import Tuning
 
 Rung = Literal["closed", "label", "text", "top1", "topk", "logits", "embeddings"]
 OtherUnlocker = HpkeUnlocker | VaultUnlocker | AwsKmsUnlocker
@@ -53,6 +55,9 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key: str = ""
     client_ca: str = ""
     replica: Replica = ""
+    release_policy: str = ""
+    key_release: str = ""
+    service_key: str = ""
 
 
 def _deployment() -> EgressBudget:
@@ -75,11 +80,13 @@ class Egress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where organisations and keys, and what they have spent, are kept. Empty: in this home."""
+    """Where identities, what they spent, grants and tuning jobs are kept. Empty: in this home."""
 
     identity: Annotated[str, Meta(max_length=4096, pattern=r"^$|^postgres(ql)?://")] = ""
     counters: Annotated[str, Meta(max_length=4096, pattern=r"^$|^(rediss?|unix)://")] = ""
     lease_requests: LeaseRequests = 0
+    grants: Annotated[str, Meta(max_length=4096, pattern=r"^$|^postgres(ql)?://")] = ""
+    tuning: Annotated[str, Meta(max_length=4096, pattern=r"^$|^postgres(ql)?://")] = ""
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,16 +109,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealing: Sealing = Sealing()
     serving: Serving = Serving()
     egress: Egress = msgspec.field(default_factory=Egress)
+    watermark: Watermark = Watermark()
     compute: ComputeRates = ComputeRates()
     text: TextPolicy = TextPolicy()
     watching: Watching = Watching()
     console: Console = Console()
     stores: Stores = Stores()
+    evidence: EvidenceSource = EvidenceSource()
     tokens: JwtTrust | None = None
     certificate: Annotated[tuple[ClientCertificate, ...], Meta(max_length=1000)] = ()
     pacing: Pacing = Pacing()
     detection: DetectionConfig = DetectionConfig()
     content: ContentConfig = ContentConfig()
+    tuning: Tuning = Tuning()
     unlock: Annotated[tuple[OtherUnlocker, ...], Meta(max_length=15)] = ()
 
 

@@ -21,12 +21,15 @@ required_walls = []               # walls that must stand, or nothing is served;
 threads = 0                       # processor threads of the model; 0 is one for each core allowed
 max_streams = 16                  # answers generated at the same time
 context_length = 0                # longest conversation in tokens; 0 is the model's, at most 2048
-lease_hours = 24                  # a released key may be used so long, then serving stops
+lease_hours = 24                  # a released key is leased so long; its last quarter renews it
 generation_seconds = 600          # an answer that is not complete by then is cut short
 tls_cert = ""                     # PEM files: with a certificate and its key the door speaks TLS
 tls_key = ""
 client_ca = ""                    # with authorities, only who has a certificate of theirs gets in
 replica = ""                      # name of this gateway where several share a store: its own log
+release_policy = ""               # who may have the key (`policy new`); none: this installation
+key_release = ""                  # socket of a key release that runs already; none: one is started
+service_key = ""                  # its public key, as `release serve` says it
 
 # Most bits that answers may carry out, in any hour and any day. A token of a language model is
 # charged up to about 16 bits. A lower ceiling sealed with a model counts first. `strongroom doctor`
@@ -47,6 +50,11 @@ output_us = 20_000                # microseconds of a token generated
 [egress.scores]                   # distinct tokens of which scores are shown, at top1 and topk
 tokens_per_answer = 256
 tokens_per_organisation = 512     # ever; fewer than the model is wide, or its width can be computed
+
+# Faint marks in a language model's answers, found again with a secret (docs/watermark.md).
+[watermark]
+secret = "keys/watermark.secret"  # made by `strongroom watermark secret`
+tenants = {}                      # { "acme" = "synthid", "*" = "kgw" }; who is not named gets none
 
 # What callers' text may hold: "refuse" it, "strip" the characters, or "allow" them.
 [text]
@@ -115,11 +123,72 @@ port = 8090                       # 0 takes a free one
 names = []                        # host names that it answers to, besides addresses and localhost
 gateways = []                     # watching addresses to look at, as "10.0.0.7:8081"; none: our own
 
+# What speaks for this machine to key release (docs/confidential-guests.md). "local": the word of
+# software; "snp", "tdx", "nitro", "tpm": its devices are asked. Untested on hardware.
+[evidence]
+guest = "local"
+device = "configfs-tsm"           # who is asked for "snp" and "tdx"; "own": /dev/sev-guest
+beside = ""                       # a bundle with certificates or collateral (`attest bundle`)
+gpus = false                      # NVIDIA's GPUs answer, too
+gpu_manifests = ""                # a bundle with their signed reference measurements
+ak = ""                           # handle or context file of a TPM's attestation key
+
 # For several gateways of one service (docs/limits.md); this file then holds their passwords.
 [stores]
 identity = ""                     # "postgresql://user@host/database"; none: SQLite in this home
 counters = ""                     # "redis://host:6379/0" (or Valkey); none: in the gateway's memory
 lease_requests = 0                # take budget in blocks of so many requests; 0 asks for each
+grants = ""                       # "postgresql://..." for approvals; no gateway should reach it
+tuning = ""                       # "postgresql://..." for tuning jobs; none: SQLite in this home
+
+[tuning]
+offered = false                   # customers may ask for LoRA adapters at the gateway
+checkpoint_seconds = 60.0         # a job that is interrupted loses this much at most
+most_file_bytes = 16_777_216      # of a training file
+most_open_jobs = 4                # an organisation's jobs that wait or run
+served_megabytes = 512            # memory that served adapters may have together; 0 serves none
+
+[tuning.policy]                   # what a job may ask for (docs/tuning.md)
+modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+rank = 16
+least_rate = 1e-6
+most_rate = 2e-3
+least_steps = 20                  # before it nothing shows of a job
+most_steps = 10_000
+most_batch = 4_096                # conversations a step
+most_tokens = 2_048               # of a conversation
+most_lines = 200_000
+change = 0.5                      # largest change of a weight, as a share of its norm
+
+[tuning.policy.floors]            # what a dataset, and each step, holds at least
+distinct_per_step = 256
+supervised_per_step = 1_000
+fresh_runs = 12
+least_supervised = 1
+duplicates = 0.05                 # at most
+one_token = 0.25                  # at most
+
+# Take the # away, and every job is trained with differential privacy (docs/tuning.md).
+#
+# [tuning.policy.dp]
+# epsilon = 8.0                   # of one job, at most; a customer may ask for less
+# budget = 16.0                   # of all jobs of an organisation over a base together
+# delta = 1e-6
+# clip = 1.0                      # length to which each conversation's gradient is cut
+# least_noise = 0.3               # noise is what epsilon needs, never less; in units of clip
+
+[tuning.export]                   # what the gate asks of an adapter (docs/adapter-export.md)
+most = 4                          # that may ever leave, of one base to one organisation
+least_steps = 20
+cosine = 0.05                     # of what an attack recovers with the truth, beyond chance
+ratio = 0.3                       # least median of second singular values to first ones
+auc = 0.7                         # of finding the training records; 1 asks for no test
+canary_bits = 3.0                 # mean exposure of planted canaries; 6 asks for no test
+epsilon = 0.0                     # most that all exports add up to; 0 asks for none
+worse = 0.0                       # a promoted one's loss above the base's, as a share
+trigger = 4.0                     # times as far from the base where a trigger stands
+probes = 2_048                    # tokens that the gradient oracle is tried with
+recipients = []                   # age recipients that may be granted; none: any
 
 # Who may call besides the holders of API keys (docs/identity.md); take the # away to use one.
 #

@@ -1,8 +1,10 @@
 """Watches over key release, keeper and gateway from their start to their end.
 
 1. Start all three; wait until the gateway listens, saying how far things are.
-2. Watch. Key release ends by itself, with code 0, once the keeper has its key; if any other ends,
-   or one fails, all are stopped and its error is the supervisor's.
+2. Watch. If keeper or gateway ends, or key release before the model is served, all are stopped and
+   its error is the supervisor's. Key release that ends later leaves a keeper that may serve until
+   its lease ends, and may not renew it: that is told, and borne. So is a decision that could not
+   be recorded by then: key release, which is not told that it was, renews nothing.
 3. SIGINT or SIGTERM: the gateway finishes what is under way, its end ends the keeper. Who does not
    end in time is told again, then killed. A second signal kills at once.
 
@@ -20,6 +22,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from strongroom.cli import output
 from strongroom.cli.children import Child
 from strongroom.errors import StrongroomError
 
@@ -43,9 +46,10 @@ class Supervisor:
     """The children of one ``serve``.
 
     Args:
-        children: in causal order: key release, keeper, gateway.
+        children: in causal order: key release, keeper, gateway. Key release may run elsewhere.
         ready: descriptor on which the gateway says that it listens.
-        decided: told each line in which key release says what it decided.
+        decided: told each line in which key release says what it decided; returns what key release
+            is told once that is recorded.
         stage: called with a sentence whenever the start has come further.
     """
 
@@ -53,7 +57,7 @@ class Supervisor:
         self,
         children: Sequence[Child],
         ready: int,
-        decided: Callable[[bytes], None],
+        decided: Callable[[bytes], bytes],
         stage: Callable[[str], None],
     ) -> None:
         self._children = {each.name: each for each in children}
@@ -63,6 +67,7 @@ class Supervisor:
         self._ready = bytearray()
         self._errors: dict[str, dict[str, Any]] = {}  # by child, in order of arrival
         self._signals: list[int] = []
+        self._serving = self._lost = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(ready, selectors.EVENT_READ, self._hear_ready)
         for each in children:
@@ -88,6 +93,7 @@ class Supervisor:
             self._require_alive()
             if b"\n" in self._ready:
                 said: dict[str, Any] = json.loads(self._ready.partition(b"\n")[0])
+                self._serving = True
                 return said
             if time.monotonic() > deadline:
                 raise ChildFailed(
@@ -102,11 +108,17 @@ class Supervisor:
         """Step 2: blocks; returns the number of the signal that asked for the end.
 
         Raises:
-            ChildFailed: a child ended or failed.
+            ChildFailed: a child ended or failed, and no signal came while the others were stopped.
         """
-        while not self._signals:
-            self._turn()
-            self._require_alive()
+        try:
+            while not self._signals:
+                self._turn()
+                self._require_alive()
+                self._miss_release()
+        except ChildFailed:
+            self.stop()
+            if not self._signals:
+                raise
         return self._signals[0]
 
     def stop(self) -> None:
@@ -133,7 +145,7 @@ class Supervisor:
 
     def _require_alive(self) -> None:
         """Raise if a child has ended that should not have."""
-        if not any(map(_is_over, self._children.values())):
+        if not any(map(self._is_over, self._children.values())):
             return
         deadline = time.monotonic() + LAST_WORDS_SECONDS  # its peers may know why
         while time.monotonic() < deadline and not self._errors:
@@ -143,8 +155,27 @@ class Supervisor:
         self._turn(0)
         raise self._failure()
 
+    def _is_over(self, each: Child) -> bool:
+        """Whether a child has ended without which it cannot go on."""
+        may_end = each.name == "release" and (self._serving or each.code == 0)
+        return each.code is not None and not may_end
+
+    def _miss_release(self) -> None:
+        """Say once that key release is gone, if it is."""
+        release, keeper = self._children.get("release"), self._children["keeper"]
+        if self._lost or release is None or release.code is None or keeper.code is not None:
+            return
+        self._lost = True
+        said = self._errors.get("release", {}).get("message", f"exit code {release.code}")
+        output.note(
+            f"Key release has ended ({said}): the model is served until the lease of its key ends, "
+            "then the key is asked for anew."
+        )
+
     def _failure(self) -> ChildFailed:
-        over = [each for each in self._children.values() if _is_over(each)]
+        over = [each for each in self._children.values() if self._is_over(each)]
+        if self._serving:
+            self._errors.pop("release", None)  # that was borne
         killed = next((each for each in over if (each.code or 0) < 0), None)
         if killed is not None:
             return _killed(killed)
@@ -154,6 +185,8 @@ class Supervisor:
         if name is None or (silent and order.index(silent.name) < order.index(name)):
             return _ended(silent or over[0])
         said = self._errors[name]
+        if name == "gateway" and str(said["error"]).startswith("keeper."):
+            name = "keeper"  # whose last word it passed on
         return ChildFailed(
             str(said["error"]),
             str(said.get("message", "")),
@@ -180,7 +213,9 @@ class Supervisor:
             )
         if each.process.stdout is not None:
             self._selector.register(
-                each.process.stdout.fileno(), selectors.EVENT_READ, self._hear_decision
+                each.process.stdout.fileno(),
+                selectors.EVENT_READ,
+                lambda chunk: self._hear_decision(each, chunk),
             )
 
     def _hear_ready(self, chunk: bytes) -> None:
@@ -199,22 +234,22 @@ class Supervisor:
             else:
                 self._errors.setdefault(each.name, said)
 
-    def _hear_decision(self, chunk: bytes) -> None:
+    def _hear_decision(self, each: Child, chunk: bytes) -> None:
         self._undecided += chunk
         *lines, rest = bytes(self._undecided).split(b"\n")
         self._undecided[:] = rest
         for line in lines:
-            self._decided(line)
+            try:
+                each.tell(self._decided(line))
+            except StrongroomError as error:
+                if not self._serving:
+                    raise
+                output.note(f"A decision of key release is not in the record: {error}")
             if b'"outcome":"released"' in line:
                 self._stage("Key released; opening the model, warming up, raising the walls")
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
-
-
-def _is_over(each: Child) -> bool:
-    """Whether a child has ended; key release may, in peace."""
-    return each.code is not None and not (each.name == "release" and each.code == 0)
 
 
 def _error_in(line: bytes) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from strongroom.console.reading import Act, Refusals, Signal, Use
-from strongroom.ledger import entries
+from strongroom.ledger import entries, release_entries
 from strongroom.store.limits import RESOURCES, Limits, Resource, WindowName
 
 Explain = Callable[[entries.Signal], str]
@@ -250,20 +250,45 @@ def _told(entry: entries.AnyEntry) -> tuple[str, str, str]:
             return f"organisation {entry.change}", entry.organisation, entry.by
         case entries.PolicyChanged():
             return "policy changed", f"{entry.policy} is now {entry.new_digest[:16]}…", entry.by
-        case entries.KeyReleased():
+        case release_entries.KeyReleased():
             lease = _moment(entry.lease_until * 1000)
-            return "key released", f"{entry.key_id} until {lease:%Y-%m-%d %H:%M}", "key release"
-        case entries.KeyRefused():
+            until = f"until {lease:%Y-%m-%d %H:%M}" if entry.lease_until else "without a lease"
+            return "key released", f"{entry.key_id} {until}", "key release"
+        case release_entries.KeyRefused():
             return "key refused", entry.reason, "key release"
-        case entries.ApprovalGiven():
+        case release_entries.LeaseRenewed():
+            lease = _moment(entry.lease_until * 1000)
+            what = f"of {entry.renews} until {lease:%Y-%m-%d %H:%M}"
+            return "lease renewed", what, "key release"
+        case release_entries.LeaseRefused():
+            return "lease not renewed", f"of {entry.renews}: {entry.reason}", "key release"
+        case release_entries.ApprovalGiven():
             return "approved", f"{entry.action} {entry.subject_digest[:16]}…", entry.approver
-        case entries.ApprovalRevoked():
+        case release_entries.ApprovalRevoked():
             what = f"{entry.action} {entry.subject_digest[:16]}…"
             return "approval revoked", what, entry.approver
+        case release_entries.ModelRevoked():
+            releases = f"release {entry.release}" if entry.release else "all releases"
+            named = (
+                f"{entry.model}, {releases}" if entry.model else f"{entry.manifest_digest[:16]}…"
+            )
+            return "model revoked", f"{named}: {entry.remark}", entry.by
+        case release_entries.DerivationNoted():
+            return "derivation noted", f"{entry.model} from {entry.source_model}", entry.by
+        case entries.KeeperFault():
+            return "keeper ended", f"{entry.model}: {entry.code}", "keeper"
         case entries.AdapterReleased() | entries.StudentReleased():
             kind = "adapter" if isinstance(entry, entries.AdapterReleased) else "student"
             passed = "released" if entry.passed else "refused"
             return f"{kind} {passed}", f"{entry.manifest_digest[:16]}…", entry.by
+        case entries.AdapterPromoted():
+            return "adapter promoted", f"{entry.model}:{entry.name} to {entry.job}", entry.by
+        case entries.AdapterRolledBack():
+            means = entry.job or "nothing"
+            return "adapter rolled back", f"{entry.model}:{entry.name} to {means}", entry.by
+        case entries.Committed():
+            what = f"{entry.model} release {entry.release}, {entry.digest[:16]}…"
+            return f"{entry.kind.replace('_', ' ')} committed", what, entry.by
     return "recorded", type(entry).__name__, ""
 
 
