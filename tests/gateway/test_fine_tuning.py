@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 import time
 from typing import Any
 
@@ -306,3 +307,58 @@ def test_it_takes_a_scope_and_an_offer(offered: Both, door: Door) -> None:
     assert off.value.code == "gateway.tuning_off"
     with pytest.raises(openai.AuthenticationError):
         offered[0].client("sk-nobody").files.list()
+
+
+METHODS = ("GET", "POST", "DELETE")
+
+
+def test_the_document_describes_each_route(offered: Both) -> None:
+    """What it names is answered, what it does not is refused, and with which methods are right."""
+    door, _ = offered
+    paths = described(door)["paths"]
+    tuning = [path for path in paths if path.startswith(("/v1/files", "/v1/fine_tuning"))]
+    assert len(tuning) == 8
+    for path in tuning:
+        at = path.replace("{file_id}", "file-0").replace("{job_id}", "ftjob-0")
+        told = {method.upper() for method in paths[path]}
+        for method in METHODS:
+            status, allow = asked(door, method, at)
+            assert (status == 405) is (method not in told), (method, path)
+            if status == 405:
+                assert set(allow.split(", ")) == told
+    unknown, _ = asked(door, "GET", "/v1/fine_tuning/jobs/ftjob-0/pause")
+    assert unknown == 404
+
+
+def test_the_document_is_silent_where_nothing_is_tuned(door: Door) -> None:
+    document = described(door)
+    assert not [path for path in document["paths"] if "fine_tuning" in path or "files" in path]
+    assert "FineTuningRequest" not in document["components"]["schemas"]
+
+
+def test_the_document_says_that_a_model_may_be_an_adapter(offered: Both, door: Door) -> None:
+    def takes(at: Door, name: str, kind: str = "ChatRequest") -> bool:
+        wanted = described(at)["components"]["schemas"][kind]["properties"]["model"]
+        return any(
+            name == each["const"] if "const" in each else bool(re.search(each["pattern"], name))
+            for each in wanted.get("anyOf", [wanted])
+        )
+
+    tuned, _ = offered
+    assert takes(tuned, f"{MODEL}:mine")
+    assert takes(tuned, MODEL)
+    assert not takes(tuned, "other:mine")
+    assert not takes(tuned, f"{MODEL}:mine", "FineTuningRequest")
+    assert not takes(door, f"{MODEL}:mine")
+
+
+def described(door: Door) -> Any:
+    return door.client()._client.get(f"{door.url}/openapi.json").json()
+
+
+def asked(door: Door, method: str, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.request(method, path, headers={"authorization": f"Bearer {door.key}"})
+    response = connection.getresponse()
+    response.read()
+    return response.status, response.headers.get("allow", "")

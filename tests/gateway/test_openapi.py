@@ -7,16 +7,20 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tokenizers import Tokenizer
 
+from strongroom.boundary.frames import ModelCard
 from strongroom.gateway.embeddings_api import EmbeddingRequest
 from strongroom.gateway.openapi import document
 from strongroom.gateway.schema import ChatRequest, CompletionRequest
+from strongroom.tune.policy import Tuning
 
 from .conftest import MODEL, Door
 
@@ -91,9 +95,19 @@ needs_schemathesis = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def tuning_door(tmp_path: Path, card: ModelCard, tokenizer: Tokenizer) -> Iterator[Door]:
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    limits = Tuning(offered=True, most_file_bytes=100_000)
+    door = Door(folder, card, tokenizer, tuning=limits, tuning_database=str(folder / "t.sqlite"))
+    yield door
+    door.close()
+
+
 @pytest.mark.slow
 @needs_schemathesis
-@pytest.mark.parametrize("kind", ["door", "classifier_door"])
+@pytest.mark.parametrize("kind", ["door", "classifier_door", "tuning_door"])
 def test_schemathesis_finds_nothing(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

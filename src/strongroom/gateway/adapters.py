@@ -57,6 +57,11 @@ class Adapters:
         self._used: Counter[tuple[str, str]] = Counter()
         self._loading = asyncio.Lock()
 
+    @property
+    def served(self) -> bool:
+        """Whether any adapters are."""
+        return self._store is not None
+
     async def find(self, organisation: str, name: str) -> StoredJob | None:
         """The job whose adapter ``name`` means; None for the base.
 

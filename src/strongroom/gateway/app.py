@@ -68,7 +68,9 @@ class Gateway:
             "/openapi.json": ("GET", self._describe),
         }
         self._openai = openai
-        self._document = document(model.name, model.schemas)
+        self._document = document(
+            model.name, model.schemas, tunes=tuning.offered, adapters=adapters.served
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

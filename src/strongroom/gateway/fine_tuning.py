@@ -84,6 +84,11 @@ class FineTuningApi:
         self._busy: set[str] = set()
         self._making = asyncio.Lock()
 
+    @property
+    def offered(self) -> bool:
+        """Whether files and jobs are taken."""
+        return self._opened is not None
+
     def handler(self, method: str, path: str) -> Handler | None:
         """What answers this method at this path; None if nothing does, whatever the method.
 
