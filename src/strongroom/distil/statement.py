@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -17,8 +17,7 @@ from msgspec import Meta
 from strongroom.distil.gate import Verdict
 from strongroom.distil.plan import Plan
 from strongroom.distil.reasons import refuse
-from strongroom.report.canonical import canonical
-from strongroom.report.statement import STATEMENT_TYPE, Signer, enveloped, verify
+from strongroom.report.statement import Signer, enveloped, stated, verify_stated
 
 SCHEMA = "urn:strongroom:student-release:v2"
 WEIGHTS = "model.safetensors"
@@ -35,34 +34,9 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
 
 
-class _Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    digest: dict[Literal["sha256"], str]
-
-
-class _Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    type: str = msgspec.field(name="_type")
-    subject: tuple[_Subject, ...]
-    predicate_type: str = msgspec.field(name="predicateType")
-    predicate: Release
-
-
 def signed(student: Path, release: Release, signer: Signer) -> bytes:
     """The envelope over the files in the folder ``student``."""
-    return enveloped(
-        canonical(
-            {
-                "_type": STATEMENT_TYPE,
-                "subject": [
-                    {"name": name, "digest": {"sha256": digest}}
-                    for name, digest in digests(student).items()
-                ],
-                "predicateType": SCHEMA,
-                "predicate": msgspec.to_builtins(release),
-            }
-        ),
-        signer,
-    )
+    return enveloped(stated(SCHEMA, digests(student), release), signer)
 
 
 def checked(student: Path, path: Path, public: bytes) -> Release:
@@ -72,11 +46,8 @@ def checked(student: Path, path: Path, public: bytes) -> Release:
         ExposureRefused: ``distil.statement_invalid``.
     """
     try:
-        found = msgspec.json.decode(verify(path.read_bytes(), public), type=_Statement)
-        if found.type != STATEMENT_TYPE or found.predicate_type != SCHEMA:
-            raise ValueError("it states something else")
-        named: dict[str, Any] = {each.name: each.digest.get("sha256") for each in found.subject}
-        if named != digests(student):
+        found = verify_stated(path.read_bytes(), public, SCHEMA, Release)
+        if {each.name: each.sha256 for each in found.subject} != digests(student):
             raise ValueError("the student's files are not those that it names")
         release = found.predicate
         if release.plan.digest != release.plan_digest or not release.verdict.passed:

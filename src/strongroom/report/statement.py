@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +24,29 @@ from strongroom.report.canonical import canonical
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+_P = TypeVar("_P", bound=msgspec.Struct)
+
+
+class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that a statement is about."""
+
+    name: str
+    digest: dict[Literal["sha256"], str]
+
+    @property
+    def sha256(self) -> str | None:
+        """Its digest, hex; None where the statement names none."""
+        return self.digest.get("sha256")
+
+
+class Statement(msgspec.Struct, Generic[_P], frozen=True, forbid_unknown_fields=True):
+    """An in-toto Statement v1 whose predicate is a ``_P``."""
+
+    type: str = msgspec.field(name="_type")
+    subject: tuple[Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    predicate: _P
 
 
 class Signer:
@@ -59,12 +84,17 @@ class Signer:
 
 def statement(results: Results) -> bytes:
     """The canonical bytes of the statement."""
+    return stated(SCHEMA, {results.model.name: results.model.digest}, results)
+
+
+def stated(kind: str, subjects: Mapping[str, str], predicate: msgspec.Struct) -> bytes:
+    """The canonical bytes of a statement of this kind; ``subjects``: name to SHA-256, hex."""
     return canonical(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": results.model.name, "digest": {"sha256": results.model.digest}}],
-            "predicateType": SCHEMA,
-            "predicate": msgspec.to_builtins(results),
+            "subject": [{"name": n, "digest": {"sha256": d}} for n, d in subjects.items()],
+            "predicateType": kind,
+            "predicate": msgspec.to_builtins(predicate),
         }
     )
 
@@ -109,6 +139,20 @@ def verify(raw: bytes, public: bytes) -> bytes:
             continue
         return payload
     raise ValueError("no signature of it is by that key")
+
+
+def verify_stated(raw: bytes, public: bytes, kind: str, predicate: type[_P]) -> Statement[_P]:
+    """The statement of this kind in an envelope that ``public`` signed.
+
+    Raises:
+        ValueError: as ``verify``, or it states something else.
+        msgspec.MsgspecError: its predicate is not of this type.
+    """
+    wanted = Statement[predicate]  # type: ignore[valid-type]
+    found: Statement[_P] = msgspec.json.decode(verify(raw, public), type=wanted)
+    if found.type != STATEMENT_TYPE or found.predicate_type != kind:
+        raise ValueError("it states something else")
+    return found
 
 
 def pre_authentication(kind: str, payload: bytes) -> bytes:

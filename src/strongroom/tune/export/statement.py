@@ -12,8 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from strongroom.report.canonical import canonical
-from strongroom.report.statement import STATEMENT_TYPE, Signer, enveloped, verify
+from strongroom.report.statement import Signer, enveloped, stated, verify_stated
 from strongroom.tune.export.gate import Verdict
 from strongroom.tune.reasons import refuse
 
@@ -34,32 +33,10 @@ class Exported(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     verdict: Verdict
 
 
-class _Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    digest: dict[Literal["sha256"], str]
-
-
-class _Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    type: str = msgspec.field(name="_type")
-    subject: tuple[_Subject, ...]
-    predicate_type: str = msgspec.field(name="predicateType")
-    predicate: Exported
-
-
 def signed(name: str, content: bytes, exported: Exported, signer: Signer) -> bytes:
     """The envelope over the encrypted file ``content``, called ``name``."""
     digest = hashlib.sha256(content).hexdigest()
-    return enveloped(
-        canonical(
-            {
-                "_type": STATEMENT_TYPE,
-                "subject": [{"name": name, "digest": {"sha256": digest}}],
-                "predicateType": SCHEMA,
-                "predicate": msgspec.to_builtins(exported),
-            }
-        ),
-        signer,
-    )
+    return enveloped(stated(SCHEMA, {name: digest}, exported), signer)
 
 
 def checked(file: Path, statement: Path, public: bytes) -> Exported:
@@ -69,11 +46,9 @@ def checked(file: Path, statement: Path, public: bytes) -> Exported:
         ExposureRefused: ``tune.export_statement``.
     """
     try:
-        found = msgspec.json.decode(verify(statement.read_bytes(), public), type=_Statement)
-        if found.type != STATEMENT_TYPE or found.predicate_type != SCHEMA:
-            raise ValueError("it states something else")
+        found = verify_stated(statement.read_bytes(), public, SCHEMA, Exported)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        if [each.digest.get("sha256") for each in found.subject] != [digest]:
+        if [each.sha256 for each in found.subject] != [digest]:
             raise ValueError("the file is not the one that it names")
         if not found.predicate.verdict.passed:
             raise ValueError("what it states does not hold together")
