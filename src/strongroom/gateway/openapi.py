@@ -51,16 +51,16 @@ def document(
         OpenAIErrorBody,
         Problem,
     ]
-    if tunes:
-        kinds.append(FineTuningRequest)
-    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     base: dict[str, Any] = {"const": model_name}
     one_of_its_adapters = {"type": "string", "pattern": f"^{re.escape(model_name)}:"}
     asked = {"anyOf": [base, one_of_its_adapters]} if adapters else base
-    models = {"ChatRequest": asked, "CompletionRequest": asked}
-    for name in {"ChatRequest", "CompletionRequest", "EmbeddingRequest", "FineTuningRequest"}:
-        if name in schemas:
-            schemas[name]["properties"]["model"] = models.get(name, base)
+    models = {"ChatRequest": asked, "CompletionRequest": asked, "EmbeddingRequest": base}
+    if tunes:
+        kinds.append(FineTuningRequest)
+        models["FineTuningRequest"] = base
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for name, model in models.items():
+        schemas[name]["properties"]["model"] = model
     if names := sorted(registered):
         schemas["ChatRequest"]["properties"]["response_format"] = _response_format(names)
     at = f"/v2/models/{model_name}"
@@ -101,9 +101,8 @@ def _tuning() -> dict[str, Any]:
     """Paths of OpenAI's files and fine-tuning API."""
     files, jobs = "/v1/files", "/v1/fine_tuning/jobs"
     file, job = _named("file_id"), _named("job_id")
-    found = {"200": {"description": "The file", "content": {"application/octet-stream": {}}}}
     content = _plain("What is in a file", file)
-    content["responses"] |= found
+    content["responses"]["200"]["content"] = {"application/octet-stream": {}}
     create = _post("Tune the model on a file", FineTuningRequest, openai=True)["post"]
     return {
         files: {"get": _plain("Your files", *_PAGED), "post": _upload()},
