@@ -52,14 +52,18 @@ def conversations(count: int, seed: int = 1) -> bytes:
     return "\n".join(lines).encode()
 
 
-@pytest.fixture
-def ready(made: Made, tmp_path: Path) -> tuple[Made, Path]:
-    settings = made.home / "strongroom.toml"
+def with_settings(home: Path) -> None:
+    settings = home / "strongroom.toml"
     text = settings.read_text()
     head = text.index("[tuning]")
     rest = text.index("\n# Who may call", head)
     whole = text[:head] + SETTINGS + text[rest:]
     settings.write_text(whole.replace("\nthreads = 0", "\nthreads = 1"))  # others compute too
+
+
+@pytest.fixture
+def ready(made: Made, tmp_path: Path) -> tuple[Made, Path]:
+    with_settings(made.home)
     data = tmp_path / "data.jsonl"
     data.write_bytes(conversations(40))
     return made, data

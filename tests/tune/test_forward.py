@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,6 +74,28 @@ def test_gradients_are_those_of_autograd_through_transformers() -> None:
             assert torch.allclose(mine.grad, theirs.grad, rtol=1e-3, atol=1e-4), name
 
 
+def test_without_bf16_instructions_weights_in_bf16_are_computed_in_float32() -> None:
+    _, config, tensors = tiny()
+    stored = {name: value.bfloat16() for name, value in tensors.items()}
+    wide = {name: value.float() for name, value in stored.items()}
+    rows = rows_of([(e.ids, e.learnt) for e in counting(5).examples])
+    said = {}
+    for label, weights, means in (
+        ("stored", stored, "auto"),
+        ("wide", wide, "auto"),
+        ("native", stored, "bfloat16"),
+    ):
+        flat = Flat(random_pairs(config))
+        with mock.patch("strongroom.tune.forward.resolved", return_value=means):
+            loss = Decoder(config, weights).loss(rows, flat.pairs)
+        loss.backward()
+        said[label] = (float(loss.detach()), flat.grads)
+    assert said["stored"][0] == said["wide"][0]
+    assert torch.equal(said["stored"][1], said["wide"][1])
+    assert said["native"][0] != said["wide"][0]  # control: bf16 products round otherwise
+    assert said["native"][0] == pytest.approx(said["wide"][0], rel=2e-2)
+
+
 def test_padding_changes_nothing() -> None:
     _, config, tensors = tiny()
     pairs = random_pairs(config)
@@ -80,6 +104,9 @@ def test_padding_changes_nothing() -> None:
     apart = sum(decoder.loss(rows_of([(e.ids, e.learnt)]), pairs) for e in (short, long))
     both = decoder.loss(rows_of([(e.ids, e.learnt) for e in (short, long)]), pairs)
     assert float(both) == pytest.approx(float(apart), rel=1e-5)
+    each = decoder.losses(rows_of([(e.ids, e.learnt) for e in (short, long)]), pairs)
+    alone = [decoder.loss(rows_of([(e.ids, e.learnt)]), pairs).item() for e in (short, long)]
+    assert each.tolist() == pytest.approx(alone, rel=1e-5)
 
 
 def test_a_fresh_adapter_changes_nothing_and_differs_by_seed() -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class SealingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start-up configuration; see ``tune.config`` for what is not said here.
 
-    ``result`` is the job's sealed result, ``destination`` the folder to make, ``served`` the file
+    ``result`` is the job's sealed result, under the key of ``key_of`` (the job, or the session that
+    made it), ``destination`` the folder to make, ``served`` the file
     for keepers; ``change`` is the largest that an adapter may be. ``signing_key`` and ``keyring``
     are files of the home, which ``passphrase_fd`` opens if they have one.
     """
@@ -41,6 +42,7 @@ class SealingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     release_state: str
     release_fd: int
     job: JobId
+    key_of: JobId
     organisation: str
     adapter: str
     dataset: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -89,7 +91,7 @@ def _work(config: SealingConfig, digest: str) -> None:
     ReleaseState(Path(config.release_state)).check(manifest)
     grant = obtain(config, LocalAttester(digest), manifest)
     try:
-        key, serving = JobKey(grant.key, config.job), AdapterKey(grant.key)  # (2)
+        key, serving = JobKey(grant.key, config.key_of), AdapterKey(grant.key)  # (2)
     finally:
         grant.key.wipe()
     identity = Identity(config.job, manifest.digest, config.dataset, config.recipe)

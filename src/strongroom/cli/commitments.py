@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from strongroom.cli.home import Home
@@ -26,7 +27,14 @@ class Fixed:
 def first(home: Home, kind: str, digest: str) -> Fixed | None:
     """The first commitment of that kind to that digest; None: there is none.
 
-    The log is verified first.
+    Raises:
+        LedgerRefused: the log is damaged.
+    """
+    return next((each for each in every(home, kind) if each.entry.digest == digest), None)
+
+
+def every(home: Home, kind: str) -> Iterator[Fixed]:
+    """All commitments of that kind, the first ones first. The log is verified first.
 
     Raises:
         LedgerRefused: the log is damaged.
@@ -35,13 +43,12 @@ def first(home: Home, kind: str, digest: str) -> Fixed | None:
         folder, found = look(home.state, OPERATOR_LOG, verifier(home))
     except ConfigurationRefused as refusal:
         if refusal.code == "ledger.no_log":  # nothing was ever recorded
-            return None
+            return
         raise
     for recorded in records(folder, found.published.size, found.unpublished):
         entry = recorded.entry
-        if isinstance(entry, Committed) and entry.kind == kind and entry.digest == digest:
-            return Fixed(recorded.index, recorded.at, entry)
-    return None
+        if isinstance(entry, Committed) and entry.kind == kind:
+            yield Fixed(recorded.index, recorded.at, entry)
 
 
 def verifier(home: Home) -> VerifierKey:

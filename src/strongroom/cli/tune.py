@@ -119,13 +119,17 @@ def resume(call: Call, sealed: Path, job_id: str, passphrase_file: Path | None) 
 def run(call: Call, sealed: Path, once: bool, passphrase_file: Path | None) -> int:
     """Work through the jobs that customers asked for at the gateway.
 
-    One after another, oldest first; jobs that a dead runner left are taken up again. Stops with
-    Ctrl-C after a checkpoint.
+    One after another, oldest first; jobs that a dead runner left are taken up again. A session that
+    a customer steers goes before them, until it is over. Stops with Ctrl-C after a checkpoint.
     """
-    from strongroom.cli import tune_running
+    from strongroom.cli import tune_running, tune_session
 
     with opened_place(call, sealed, passphrase_file) as place, _telling(call) as tell:
         while not place.asked.stop:
+            session = tune_session.next_session(place)
+            if session is not None:
+                tune_session.run_session(place, session)
+                continue
             job = tune_running.next_job(place)
             if job is not None:
                 became = tune_running.run_job(place, job, tell)
@@ -149,7 +153,8 @@ def list_jobs(call: Call, org: str | None) -> None:
     if call.json:
         output.print_json({"jobs": [_public(job) for job in found]})
         return
-    output.print_table(_COLUMNS, [_public(job) for job in found])
+    shown = [_public(job) | ({"loss": ""} if job.loss is None else {}) for job in found]
+    output.print_table(_COLUMNS, shown)
 
 
 @command.command("show")
@@ -195,6 +200,8 @@ def events(call: Call, job_id: str) -> None:
 @click.pass_obj
 def cancel(call: Call, job_id: str) -> None:
     """Cancel a job; a runner that works on it stops after the step that runs."""
+    from strongroom.cli import tune_record
+    from strongroom.cli.home import open_home
     from strongroom.store.tuning import StoredEvent
 
     with opened_store(call) as store:
@@ -203,7 +210,9 @@ def cancel(call: Call, job_id: str) -> None:
         cancelled = store.end(job_id, "cancelled", now)
         if cancelled:
             store.add_event(StoredEvent(job_id, 0, now, "info", "Cancelled."))
-    if not cancelled:
+    if cancelled:
+        tune_record.record(open_home(call.home_path), job, "cancelled")
+    else:
         raise ConfigurationRefused(
             "tune.job_over",
             f"The job {job_id} is over: {job.status}.",

@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from strongroom.artifact.durable import sync_folder, write_durably
-from strongroom.cli import lineage
+from strongroom.cli import lineage, tune_record
 from strongroom.cli.adapter_sealing import SealingConfig
 from strongroom.cli.tune_workload import Place, Workload, locked
 from strongroom.errors import BoundaryRefused, ConfigurationRefused, StrongroomError
@@ -59,7 +60,7 @@ from strongroom.tune.policy import Policy, Recipe, Wish, grant
 Tell = Callable[[StoredJob, float | None], None]
 """Told a job whenever it has come further, and the seconds that it needs yet, if known."""
 
-_OWN_FAULTS = ("tune.", "keeper.adapter_")
+OWN_FAULTS = ("tune.", "keeper.adapter_")
 """Codes that another attempt would meet again."""
 
 CHECKPOINT, RESULT, ADAPTER_FOLDER = "checkpoint", "result", "adapter"
@@ -96,13 +97,13 @@ class Training:
             ready = self._line.receive()
         except HungUp:
             self._workload.end()
-            raise _out_of_turn() from None
+            raise out_of_turn() from None
         if not isinstance(ready, Ready):
-            raise _out_of_turn()
+            raise out_of_turn()
         self._speech = ready.speech
         self._walls = ready.walls
 
-    def __enter__(self) -> Training:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
@@ -126,7 +127,7 @@ class Training:
         on = ", ".join(name for name, state in self._walls.items() if state == "on")
         place.note(job.id, f"Training behind its walls: {on or 'none stands'}.")
         dataset = place.store.dataset(job.id)
-        checkpoint = _read(folder / CHECKPOINT)
+        checkpoint = read(folder / CHECKPOINT)
         recipe = msgspec.json.decode(job.recipe, type=Recipe)
         seconds = place.plan.home.settings.tuning.checkpoint_seconds
         begin = Begin(recipe, job.dataset, len(dataset), len(checkpoint), seconds)
@@ -147,12 +148,12 @@ class Training:
             elif isinstance(frame, Checkpoint):
                 done = frame.result
                 blob = self._line.blob(frame.size)
-                _keep(folder / (RESULT if done else CHECKPOINT), blob)
+                keep(folder / (RESULT if done else CHECKPOINT), blob)
                 if loss is not None and not done:
                     kept = StoredCheckpoint(job.id, frame.step, int(time.time()), loss)
                     place.store.add_checkpoint(kept)
             else:
-                raise _out_of_turn()
+                raise out_of_turn()
         self._workload.end()
         return done
 
@@ -217,7 +218,8 @@ def create(
             dp=policy.dp,
             epsilon=wish.privacy_epsilon,
         )
-        place.store.add_job(*job, partial(require_budget, policy.dp, job[0]))
+        allow = partial(require_budget, policy.dp, job[0])
+        tune_record.keep(place.plan.home, place.store, *job, allow)
         place.store.begin(job_id, int(time.time()))
         became = settle(place, job[0], lambda: _went(place, training, job[0], tell))
     return job[0], became
@@ -269,15 +271,11 @@ def settle(place: Place, job: StoredJob, attempt: Callable[[], Status]) -> Statu
         StrongroomError: why it is back in the queue.
     """
     try:
-        became = attempt()
-    except StrongroomError as error:
-        if not error.code.startswith(_OWN_FAULTS):
-            place.store.requeue(job.id)
-            place.note(job.id, "Interrupted; it waits for a runner.")  # why is the operator's
-            raise
-        place.store.end(job.id, "failed", int(time.time()), error=error.code, reason=error.message)
-        place.note(job.id, f"Failed: {error.message}", error=True)
-        became = "failed"
+        became = _ended(place, job, attempt)
+    except StrongroomError:
+        place.store.requeue(job.id)
+        place.note(job.id, "Interrupted; it waits for a runner.")  # why is the operator's
+        raise
     except BaseException:
         place.store.requeue(job.id)
         raise
@@ -288,8 +286,24 @@ def settle(place: Place, job: StoredJob, attempt: Callable[[], Status]) -> Statu
     return became
 
 
-def finish(place: Place, job: StoredJob) -> Status:
-    """Step 5."""
+def _ended(place: Place, job: StoredJob, attempt: Callable[[], Status]) -> Status:
+    """What the attempt says, and what is the job's own fault as its failure."""
+    try:
+        return attempt()
+    except StrongroomError as error:
+        if not error.code.startswith(OWN_FAULTS):
+            raise
+        home, now = place.plan.home, int(time.time())
+        tune_record.record(home, job, "failed", code=error.code)
+        if not place.store.end(job.id, "failed", now, error=error.code, reason=error.message):
+            tune_record.record(home, job, "cancelled")  # meanwhile: the last entry holds
+            return "cancelled"
+        place.note(job.id, f"Failed: {error.message}", error=True)
+        return "failed"
+
+
+def finish(place: Place, job: StoredJob, key_of: str = "") -> Status:
+    """Step 5. ``key_of``: the session under whose key the result lies; the job's own without."""
     folder = place.folder(job.id)
     home = place.plan.home
     shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
@@ -299,6 +313,7 @@ def finish(place: Place, job: StoredJob) -> Status:
         lambda common, _descriptor: SealingConfig(
             **common,
             job=job.id,
+            key_of=key_of or job.id,
             organisation=job.organisation,
             adapter=job.adapter,
             dataset=job.dataset,
@@ -315,7 +330,9 @@ def finish(place: Place, job: StoredJob) -> Status:
     with lineage.of_home(home) as registry:  # a revoked base takes its adapters with it
         made = lineage.of_sealed(folder / ADAPTER_FOLDER, home.trust)
         registry.derive(made, lineage.named(place.plan.manifest))
+    tune_record.record(home, job, "sealed", manifest_digest=made.manifest)
     if not place.store.end(job.id, "succeeded", int(time.time())):
+        tune_record.record(home, job, "cancelled")  # meanwhile: the last entry holds
         shutil.rmtree(folder / ADAPTER_FOLDER)  # cancelled meanwhile
         (folder / SERVED_BLOB).unlink()
         return "cancelled"
@@ -335,7 +352,7 @@ def _tidy(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _keep(path: Path, blob: bytes) -> None:
+def keep(path: Path, blob: bytes) -> None:
     """Put ``blob`` in the place of what was there, durably, whole or not at all."""
     beside = path.with_suffix(".part")
     beside.unlink(missing_ok=True)
@@ -344,11 +361,13 @@ def _keep(path: Path, blob: bytes) -> None:
     sync_folder(path.parent)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """What stands there; nothing if nothing does."""
     return path.read_bytes() if path.exists() else b""
 
 
-def _out_of_turn() -> BoundaryRefused:
+def out_of_turn() -> BoundaryRefused:
+    """The refusal of a frame that was not due."""
     return BoundaryRefused(
         "tune.bad_frame",
         "A frame between a tuning job and its runner cannot be used: it came out of turn.",

@@ -277,6 +277,11 @@ def _told(entry: entries.AnyEntry) -> tuple[str, str, str]:
             return "derivation noted", f"{entry.model} from {entry.source_model}", entry.by
         case entries.KeeperFault():
             return "keeper ended", f"{entry.model}: {entry.code}", "keeper"
+        case entries.TuningChanged():
+            became = entry.code or entry.manifest_digest[:16]
+            what = f"{entry.job} of {entry.organisation} over {entry.model}"
+            detail = f"{what}: {became}" if became else what
+            return f"tuning {entry.change}", detail, entry.by or entry.key_id
         case entries.AdapterReleased() | entries.StudentReleased():
             kind = "adapter" if isinstance(entry, entries.AdapterReleased) else "student"
             passed = "released" if entry.passed else "refused"

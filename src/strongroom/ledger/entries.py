@@ -181,6 +181,25 @@ class KeeperFault(Entry, frozen=True):
     code: Code
 
 
+class TuningChanged(Entry, frozen=True):
+    """A tuning job was made, cancelled or failed, or its adapter was sealed.
+
+    ``created`` stands before the job does, ``sealed`` and ``failed`` before it ends so; ``code``
+    says why it failed. ``dataset_digest`` is keyed, of the digest that the adapter's lineage has.
+    """
+
+    job: Identifier
+    organisation: Organisation
+    model: Identifier
+    base_digest: Digest
+    dataset_digest: Digest
+    change: Literal["created", "cancelled", "sealed", "failed"]
+    key_id: OptionalIdentifier = ""
+    manifest_digest: OptionalDigest = ""
+    code: OptionalCode = ""
+    by: OptionalIdentifier = ""
+
+
 class AdapterReleased(Entry, frozen=True):
     """An adapter passed its release gate, or (``passed`` false) did not."""
 
@@ -260,6 +279,7 @@ AnyEntry = (
     | OperatorChanged
     | Signal
     | KeeperFault
+    | TuningChanged
     | AdapterReleased
     | StudentReleased
     | AdapterPromoted

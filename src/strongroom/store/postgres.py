@@ -7,7 +7,7 @@ their transaction, so that ``changes`` grows in the order in which changes becom
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,7 +39,7 @@ class PostgresDatabase(Database):
         url: a libpq URL, ``postgresql://user@host/database``. It may hold a password, so it is
             never shown.
         version: of the tables that the caller knows.
-        made: the statements that make them.
+        made: the statements that lead to them from each earlier version; from 0, from none.
         versions: the table that holds their version.
 
     Raises:
@@ -47,7 +47,9 @@ class PostgresDatabase(Database):
         EnvironmentLacks: ``store.unavailable``.
     """
 
-    def __init__(self, url: str, version: int, made: Sequence[str], versions: str) -> None:
+    def __init__(
+        self, url: str, version: int, made: Mapping[int, Sequence[str]], versions: str
+    ) -> None:
         try:
             import psycopg
         except ImportError:
@@ -64,19 +66,22 @@ class PostgresDatabase(Database):
         with self._transaction():
             self._migrate(version, made, versions)
 
-    def _migrate(self, version: int, made: Sequence[str], versions: str) -> None:
+    def _migrate(self, version: int, made: Mapping[int, Sequence[str]], versions: str) -> None:
         self._rows(f"CREATE TABLE IF NOT EXISTS {versions} (version BIGINT NOT NULL)")
-        found = [int(row[0]) for row in self._rows(f"SELECT version FROM {versions}")]  # noqa: S608
-        if not found:
-            for statement in made:
-                self._rows(statement)
-            self._rows(f"INSERT INTO {versions} (version) VALUES (?)", (version,))  # noqa: S608
-        elif found != [version]:
+        rows = self._rows(f"SELECT version FROM {versions}")  # noqa: S608
+        found = int(rows[0][0]) if rows else 0
+        if found == version:
+            return
+        if found not in made:
             raise ConfigurationRefused(
                 "store.unknown_schema",
-                f"The database has schema version {found[0]}, this program knows {version}.",
+                f"The database has schema version {found}, this program knows {version}.",
                 action="Use the program version that made it, or another database.",
             )
+        for statement in made[found]:
+            self._rows(statement)
+        self._rows(f"DELETE FROM {versions}")  # noqa: S608
+        self._rows(f"INSERT INTO {versions} (version) VALUES (?)", (version,))  # noqa: S608
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Sequence[Any]]:
         def run() -> list[Sequence[Any]]:
@@ -142,7 +147,7 @@ class PostgresStore(PostgresDatabase, SqlIdentityStore):
     """Identities; the arguments and errors of ``PostgresDatabase``."""
 
     def __init__(self, url: str) -> None:
-        made = schema("BYTEA", "BIGINT", "", "octet_length")
+        made = {0: schema("BYTEA", "BIGINT", "", "octet_length")}
         super().__init__(url, SCHEMA_VERSION, made, "schema_version")
 
 
@@ -150,7 +155,7 @@ class PostgresGrants(PostgresDatabase, grants.SqlGrantStore):
     """Grants; the arguments and errors of ``PostgresDatabase``."""
 
     def __init__(self, url: str) -> None:
-        made = grants.schema("BYTEA", "BIGINT", "")
+        made = {0: grants.schema("BYTEA", "BIGINT", "")}
         super().__init__(url, grants.SCHEMA_VERSION, made, grants.VERSIONS_TABLE)
 
 
@@ -158,7 +163,7 @@ class PostgresLineage(PostgresDatabase, lineage.SqlLineageStore):
     """Lineage; the arguments and errors of ``PostgresDatabase``."""
 
     def __init__(self, url: str) -> None:
-        made = lineage.schema("BIGINT", "")
+        made = {0: lineage.schema("BIGINT", "")}
         super().__init__(url, lineage.SCHEMA_VERSION, made, lineage.VERSIONS_TABLE)
 
 
@@ -166,7 +171,7 @@ class PostgresTuning(PostgresDatabase, tuning.SqlTuningStore):
     """Tuning jobs; the arguments and errors of ``PostgresDatabase``."""
 
     def __init__(self, url: str) -> None:
-        made = tuning.schema("BYTEA", "BIGINT", "DOUBLE PRECISION", "")
+        made = tuning.upgrades("BYTEA", "BIGINT", "DOUBLE PRECISION", "")
         super().__init__(url, tuning.SCHEMA_VERSION, made, tuning.VERSIONS_TABLE)
 
 

@@ -134,9 +134,8 @@ class SqliteTuning(SqliteDatabase, tuning.SqlTuningStore):
     """Tuning jobs in a SQLite file of their own; the errors of ``SqliteDatabase``."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(
-            path, tuning.SCHEMA_VERSION, {0: tuning.schema("BLOB", "INTEGER", "REAL", _STRICT)}
-        )
+        made = tuning.upgrades("BLOB", "INTEGER", "REAL", _STRICT)
+        super().__init__(path, tuning.SCHEMA_VERSION, made)
 
 
 def _create_private(path: Path) -> None:

@@ -19,11 +19,11 @@ from typing import Final, Literal
 import msgspec
 
 from strongroom.errors import ConfigurationRefused
-from strongroom.store import exports
+from strongroom.store import exports, sessions
 from strongroom.store.closing import Closing
 from strongroom.store.database import IntegrityBroken, Row
 
-SCHEMA_VERSION: Final = 301
+SCHEMA_VERSION: Final = 302
 """Far from the versions of the other stores, so that none opens another's file."""
 
 VERSIONS_TABLE: Final = "tuning_schema_version"
@@ -98,10 +98,10 @@ class StoredCheckpoint(msgspec.Struct, frozen=True):
     loss: float | None
 
 
-class TuningStore(Closing, exports.ExportStore):
-    """Files, jobs, what became of adapters. Every change is durable when the method returns.
+class TuningStore(Closing, exports.ExportStore, sessions.SessionStore):
+    """Files, jobs, sessions, what became of adapters.
 
-    Errors are ``StrongroomError`` with a code ``store.*``.
+    Every change is durable when the method returns. Errors are ``StrongroomError``: ``store.*``.
     """
 
     @abstractmethod
@@ -180,7 +180,7 @@ _JOB: Final = ", ".join(StoredJob.__struct_fields__)
 _MARKS: Final = ", ".join("?" * len(StoredJob.__struct_fields__))
 
 
-class SqlTuningStore(exports.SqlExportStore, TuningStore):
+class SqlTuningStore(exports.SqlExportStore, sessions.SqlSessionStore, TuningStore):
     """The statements, for any database."""
 
     def add_file(self, file: StoredFile, content: bytes) -> None:
@@ -368,7 +368,16 @@ def schema(blob: str, integer: str, real: str, strict: str) -> list[str]:
         f"step {integer} NOT NULL, at {integer} NOT NULL, loss {real}, "
         f"PRIMARY KEY (job, step)){strict}",
         *exports.schema(integer, real, strict),
+        *sessions.schema(blob, integer, strict),
     ]
+
+
+def upgrades(blob: str, integer: str, real: str, strict: str) -> dict[int, list[str]]:
+    """The statements that lead to the tables from each earlier version; from 0, a new database."""
+    return {
+        0: schema(blob, integer, real, strict),
+        301: sessions.schema(blob, integer, strict),
+    }
 
 
 def open_tuning_store(address: str) -> TuningStore:

@@ -88,7 +88,7 @@ def _read(number: int, line: bytes) -> GoodLine | BadLine:
         return BadLine(number, _where(error))
     except (ValueError, RecursionError):
         return BadLine(number, "it is not JSON")
-    reason = _fault(turns)
+    reason = fault(turns)
     return BadLine(number, reason) if reason else GoodLine(number, turns)
 
 
@@ -99,7 +99,8 @@ def _where(error: msgspec.ValidationError) -> str:
     return f"{place} is missing, unknown, or of the wrong type"
 
 
-def _fault(turns: tuple[Turn, ...]) -> str:
+def fault(turns: tuple[Turn, ...]) -> str:
+    """Why a conversation cannot be learnt from; nothing if it can."""
     if any(not turn.content.strip() for turn in turns):
         return "a message has no text"
     if any("\0" in turn.content for turn in turns):

@@ -55,6 +55,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step: int
     seed: bytes
+    history: bytes = b""
 
 
 class JobKey:
@@ -67,7 +68,7 @@ class JobKey:
 
     def seal(self, state: State, identity: Identity) -> bytes:
         """A checkpoint."""
-        facts = _Facts(state.step, state.seed.value)
+        facts = _Facts(state.step, state.seed.value, state.history)
         return self._sealer.seal(_bound(_Kind.CHECKPOINT, identity), facts, state.tensors)
 
     def open(self, sealed: bytes, identity: Identity) -> State:
@@ -77,7 +78,7 @@ class JobKey:
             RequestRefused: ``tune.checkpoint_foreign``.
         """
         facts, tensors = self._open(_Kind.CHECKPOINT, sealed, identity)
-        return State(facts.step, Seed(facts.seed), tensors)
+        return State(facts.step, Seed(facts.seed), tensors, facts.history)
 
     def seal_result(self, step: int, tensors: Mapping[str, Tensor], identity: Identity) -> bytes:
         """A result."""

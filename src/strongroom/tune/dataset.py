@@ -149,20 +149,29 @@ def mark(turns: Sequence[Turn], encode: Encode, controls: frozenset[int]) -> Exa
     return Example(tuple(whole[:stop]), tuple(learnt[:stop]))
 
 
-def keep_distinct(examples: Iterable[Example], fresh: int) -> list[Example]:
-    """Those that bring at least ``fresh`` runs of four tokens that none before brought.
+class Distinct:
+    """Takes those that bring at least ``fresh`` runs of four tokens that none before brought.
 
     A conversation too short to have so many must be new in all its runs.
     """
-    seen: set[tuple[int, ...]] = set()
-    kept = []
-    for example in examples:
+
+    def __init__(self, fresh: int) -> None:
+        self._fresh = fresh
+        self._seen: set[tuple[int, ...]] = set()
+
+    def takes(self, example: Example) -> bool:
+        """Whether it is distinct from all that were shown before."""
         ids = example.ids
         runs = {ids[at : at + RUN] for at in range(max(1, len(ids) - RUN + 1))}
-        if len(runs - seen) >= min(fresh, len(runs)):
-            kept.append(example)
-        seen |= runs
-    return kept
+        new = len(runs - self._seen) >= min(self._fresh, len(runs))
+        self._seen |= runs
+        return new
+
+
+def keep_distinct(examples: Iterable[Example], fresh: int) -> list[Example]:
+    """Those that are distinct from all before them."""
+    distinct = Distinct(fresh)
+    return [example for example in examples if distinct.takes(example)]
 
 
 def require_floors(distinct: Sequence[Example], lines: int, floors: Floors) -> None:

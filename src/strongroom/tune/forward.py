@@ -5,8 +5,10 @@ own because the plaintext process has neither transformers nor PEFT, and because
 that the weights are frozen does less: nothing is kept for their gradients, the head is asked only
 where a token is learnt, and its gradient is computed at once, a chunk of rows at a time.
 
-Products are in the weights' own type, the residual stream, norms, rotations, softmax and loss in
-float32; the low-rank matrices are float32 and cast for a product.
+Products are in bf16 where the weights are and the processor multiplies it in hardware, else in
+float32, for which a matrix is widened at each product: bf16 without instructions for it is up to 30
+times as slow. The residual stream, norms, rotations, softmax and loss are in float32; the low-rank
+matrices are float32 and cast for a product.
 
 Source: Hu et al. 2022, arXiv 2106.09685 (LoRA).
 """
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from strongroom.keeper.engine.interface import Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
+from strongroom.keeper.engine.llama_model import resolved
 from strongroom.keeper.engine.llama_weights import LayerWeights, collect
 from strongroom.keeper.engine.rope import frequencies
 
@@ -31,6 +34,21 @@ HEAD_ROWS: Final = 256
 
 Pair = tuple[Tensor, Tensor]
 """A (rank, in) and B (out, rank), float32."""
+
+
+class _Frozen(torch.autograd.Function):
+    """``x W^T + bias`` for rows x; W and bias are frozen. What is kept is W, not W widened."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return _frozen(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        (towards,) = grads
+        return towards @ weight.to(towards.dtype), None, None
 
 
 class _LowRank(torch.autograd.Function):
@@ -42,7 +60,7 @@ class _LowRank(torch.autograd.Function):
     ) -> Tensor:
         a, b = a.to(x.dtype), b.to(x.dtype)
         inner = x @ a.t()
-        out = F.linear(x, weight, bias)
+        out = _frozen(x, weight, bias)
         out.addmm_(inner, b.t(), alpha=scale)
         ctx.save_for_backward(x, weight, a, b, inner)
         ctx.scale = scale
@@ -57,7 +75,7 @@ class _LowRank(torch.autograd.Function):
         to_a = (to_inner.t() @ x).float()
         to_x = None
         if ctx.needs_input_grad[0]:
-            to_x = towards @ weight
+            to_x = towards @ weight.to(towards.dtype)
             to_x.addmm_(to_inner, a)
         return to_x, None, None, to_a, to_b, None
 
@@ -86,6 +104,7 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, wanted: Tensor) -> Tensor:
         towards = torch.empty_like(hidden)
+        head = head.to(hidden.dtype)
         total = hidden.new_zeros((), dtype=torch.float64)
         for at in range(0, len(hidden), HEAD_ROWS):
             rows, targets = hidden[at : at + HEAD_ROWS], wanted[at : at + HEAD_ROWS, None]
@@ -145,7 +164,8 @@ class Decoder:
     def __init__(self, config: LlamaConfig, tensors: Tensors, scale: float = 2.0) -> None:
         self.config, self.scale = config, scale
         self._weights = collect(config, tensors)
-        self._dtype = self._weights.layers[0].q.dtype
+        native = resolved("auto", tensors) == "bfloat16"
+        self._dtype = torch.bfloat16 if native else torch.float32
         self._angles = frequencies(config.rope, config.head_dim)
 
     def loss(self, rows: Rows, pairs: Mapping[str, Pair]) -> Tensor:
@@ -158,10 +178,24 @@ class Decoder:
         hidden = self.hidden(rows.ids, pairs)[rows.places]
         return self._head_loss(hidden, rows.wanted)
 
+    @torch.no_grad()
+    def losses(self, rows: Rows, pairs: Mapping[str, Pair]) -> Tensor:
+        """Summed loss of each conversation's learnt tokens, float64 (n,); not for training."""
+        hidden = self._norm(self.hidden(rows.ids, pairs)[rows.places], self._weights.norm)
+        head = self._weights.head.to(hidden.dtype)
+        whose = rows.places // rows.ids.shape[1]
+        found = torch.zeros(len(rows.ids), dtype=torch.float64)
+        for at in range(0, len(hidden), HEAD_ROWS):
+            part = slice(at, at + HEAD_ROWS)
+            logits = F.linear(hidden[part], head).float()
+            each = F.cross_entropy(logits, rows.wanted[part], reduction="none")
+            found.index_add_(0, whose[part], each.double())
+        return found
+
     def logits(self, ids: Tensor, pairs: Mapping[str, Pair]) -> Tensor:
         """float32 (n, length, vocab) of ids (n, length); for checks, not for training."""
         hidden = self._norm(self.hidden(ids, pairs), self._weights.norm)
-        found: Tensor = F.linear(hidden, self._weights.head).float()
+        found = _frozen(hidden, self._weights.head, None).float()
         return found.view(*ids.shape, -1)
 
     def hidden(self, ids: Tensor, pairs: Mapping[str, Pair]) -> Tensor:
@@ -185,10 +219,8 @@ class Decoder:
         return found
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None, pair: Pair | None) -> Tensor:
-        if pair is None:
-            return F.linear(x, weight, bias)
-        apply: Any = _LowRank.apply
-        found: Tensor = apply(x, weight, bias, *pair, self.scale)
+        apply: Any = _Frozen.apply if pair is None else _LowRank.apply
+        found: Tensor = apply(x, weight, bias, *(() if pair is None else (*pair, self.scale)))
         return found
 
     def _turns(self, length: int) -> Pair:
@@ -237,3 +269,7 @@ def _turned(heads: Tensor, turns: Pair) -> Tensor:
     first, second = heads.float().chunk(2, -1)
     turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
     return turned.to(heads.dtype)
+
+
+def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))

@@ -1,4 +1,4 @@
-"""The closed set of frames between a job's runner and the process that trains.
+"""The closed set of frames between the runner of a job or session and the process that trains.
 
 The runner holds no weights: it sends token ids and sealed checkpoints, and receives the tokenizer,
 rounded losses and sealed checkpoints. Unknown fields are refused on both sides; what is larger than
@@ -16,7 +16,7 @@ from msgspec import Meta
 from strongroom import framing
 from strongroom.errors import BoundaryRefused
 from strongroom.tune.dataset import Example
-from strongroom.tune.policy import Recipe
+from strongroom.tune.policy import Policy, Recipe
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """A tokenizer travels in ``Ready``."""
@@ -86,8 +86,62 @@ class Stop(_Frame, frozen=True, tag="stop"):
     """End after the step that runs now, with a checkpoint."""
 
 
-ToRunner = Ready | Progress | Checkpoint | Part
-ToTrainer = Begin | Part | Stop
+class Open(_Frame, frozen=True, tag="open"):
+    """Hold a session (``session``); unless its size is 0, a checkpoint follows."""
+
+    recipe: Recipe
+    policy: Policy
+    checkpoint_size: _Size
+
+
+class Learn(_Frame, frozen=True, tag="learn"):
+    """Gather conversations, which follow; answered by ``Learned``."""
+
+    size: _Size
+
+
+class Update(_Frame, frozen=True, tag="update"):
+    """Take a step along what was gathered; answered by ``Progress``."""
+
+    rate: float
+
+
+class Keep(_Frame, frozen=True, tag="keep"):
+    """Answered by a ``Checkpoint`` to go on from."""
+
+
+class Save(_Frame, frozen=True, tag="save"):
+    """Answered by ``Saved``: the adapter as it is, as the result of the job ``job``."""
+
+    job: JobId
+
+
+class Learned(_Frame, frozen=True, tag="learned"):
+    """``loss`` is rounded, None where none may show."""
+
+    loss: float | None
+
+
+class Saved(_Frame, frozen=True, tag="saved"):
+    """So many sealed bytes follow; what was done to make them, in a job's words."""
+
+    recipe: Recipe
+    dataset: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    examples: _Count
+    tokens: _Count
+    size: _Size
+
+
+class Refused(_Frame, frozen=True, tag="refused"):
+    """What was asked last cannot be; the session goes on."""
+
+    code: _Name
+    message: _Name
+    action: _Name
+
+
+ToRunner = Ready | Progress | Checkpoint | Part | Learned | Saved | Refused
+ToTrainer = Begin | Part | Stop | Open | Learn | Update | Keep | Save
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_runner: msgspec.msgpack.Decoder[ToRunner] = msgspec.msgpack.Decoder(ToRunner)
@@ -172,6 +226,11 @@ _rows: msgspec.msgpack.Decoder[tuple[_Row, ...]] = msgspec.msgpack.Decoder(tuple
 def pack_examples(examples: tuple[Example, ...]) -> bytes:
     """A dataset as it is stored and sent."""
     return _encode([_Row(example.ids, example.learnt) for example in examples])
+
+
+def count_examples(packed: bytes) -> int:
+    """How many a packed dataset has."""
+    return len(_rows.decode(packed))
 
 
 def unpack_examples(packed: bytes, vocab_size: int, positions: int) -> tuple[Example, ...]:

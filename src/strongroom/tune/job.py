@@ -44,11 +44,15 @@ LOSS_DIGITS: Final = 2
 
 @dataclass(frozen=True, slots=True, repr=False)
 class State:
-    """All that a job needs to go on: steps done, the seed, matrices and moments."""
+    """All that a job needs to go on: steps done, the seed, matrices and moments.
+
+    ``history`` is what a session keeps beside (``session.History``); a job has none.
+    """
 
     step: int
     seed: Seed
     tensors: Mapping[str, Tensor]
+    history: bytes = b""
 
 
 class Job:

@@ -49,14 +49,13 @@ def make_job(
     if len(examples) < recipe.batch:
         raise refuse("tune.too_few_sequences", found=len(examples), least=recipe.batch)
     recipe = made_private(recipe, len(examples), dp, epsilon)
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_NAME_CHARACTERS] or "adapter"
     model, manifest = base
     job = StoredJob(
         id=job_id,
         organisation=organisation,
         model=model,
         manifest=manifest,
-        adapter=f"{slug}-{job_id[-8:]}",
+        adapter=adapter_name(name, job_id),
         training_file=training_file,
         dataset=dataset.digest,
         examples=len(examples),
@@ -67,3 +66,9 @@ def make_job(
         metadata=metadata,
     )
     return job, pack_examples(examples)
+
+
+def adapter_name(name: str, job_id: str) -> str:
+    """What an adapter is served as: what its customer calls it, made unique by its job's id."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_NAME_CHARACTERS] or "adapter"
+    return f"{slug}-{job_id[-8:]}"

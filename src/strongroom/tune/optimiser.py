@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
 import torch
 from torch import Tensor
 
-EPSILON: Final = 1e-8
-BETAS: Final = (0.9, 0.999)
-CLIP: Final = 1.0
+from strongroom.tune.policy import BETAS, CLIP, EPSILON
 
 Pair = tuple[Tensor, Tensor]
 

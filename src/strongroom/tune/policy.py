@@ -9,7 +9,7 @@ embeddings or the unembedding, whose gradient is a row of the base itself.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,11 @@ from msgspec import Meta
 from strongroom.boundary.lora import MODULES, RANK_CAP
 from strongroom.tune.export.limits import ExportLimits
 from strongroom.tune.reasons import refuse
+
+EPSILON: Final = 1e-8
+BETAS: Final = (0.9, 0.999)
+CLIP: Final = 1.0
+"""The service's own AdamW, and the length to which its gradient is cut."""
 
 Share = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=2**31)]
@@ -92,9 +97,14 @@ class Tuning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``offered``: whether customers may ask for it at the gateway, and with how large files. A job is
     kept every ``checkpoint_seconds``. Adapters that are served may have ``served_megabytes`` of the
     keeper's memory together; 0 serves none. ``export``: what the gate asks before one leaves.
+
+    ``primitives``: whether customers may steer training step by step. A session of which nothing is
+    asked for ``idle_seconds`` is over.
     """
 
     offered: bool = False
+    primitives: bool = False
+    idle_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
     checkpoint_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
     most_file_bytes: Annotated[int, Meta(ge=1024, le=2**26)] = 16 * 1024 * 1024
     most_open_jobs: Annotated[int, Meta(ge=1, le=1000)] = 4

@@ -9,7 +9,7 @@
 5. Keep the arena out of dumps, children and swap; lock down with the keeper's own walls. From here
    on it opens, starts and connects to nothing.
 6. Send ``Ready``; receive the job, its dataset and perhaps a checkpoint: a customer's data is read
-   behind the walls only.
+   behind the walls only. If it is a session instead, ``conversing`` does steps 7 and 8.
 7. Train. After each step say how far it is, and the rounded loss once enough steps are done. A
    checkpoint leaves, sealed, every so many seconds, and when it is asked to stop.
 8. The finished adapter is checked as if a stranger had made it, sealed, and sent.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from types import FrameType
 
 import torch
@@ -39,10 +40,12 @@ from strongroom.release.evidence import LocalAttester
 from strongroom.tune.adapter import peft_tensors
 from strongroom.tune.checkpoint import Identity, JobKey
 from strongroom.tune.config import TuneConfig
+from strongroom.tune.conversing import Base, converse
 from strongroom.tune.dataset import Example, digest_of
 from strongroom.tune.frames import (
     Begin,
     Checkpoint,
+    Open,
     Progress,
     Ready,
     Speech,
@@ -124,6 +127,10 @@ def _work(
     signals.training = True
     line.send(Ready(speech, walls))  # (6)
     begin = line.receive()
+    if isinstance(begin, Open):
+        stop = partial(_over, signals, lease)
+        converse(config, Base(llama, base, model.manifest.digest), key, line, begin, stop)
+        return
     if not isinstance(begin, Begin):
         raise refuse("tune.request_malformed", why="another frame came first")
     examples = unpack_examples(line.blob(begin.dataset_size), llama.vocab_size, llama.max_positions)
@@ -163,6 +170,17 @@ def _work(
     )
     blob = key.seal_result(job.step, tensors, identity)
     line.send(Checkpoint(job.step, len(blob), result=True), blob)
+
+
+def _over(signals: StopSignals, lease: HeldLease) -> bool:
+    """Whether a session is to end now.
+
+    Raises:
+        KeyRefused: ``keeper.lease_over``.
+    """
+    if lease.over:
+        raise _lease_over()
+    return signals.requested
 
 
 def warm_up(config: LlamaConfig, tensors: Tensors) -> None:

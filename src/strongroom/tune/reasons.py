@@ -30,7 +30,8 @@ _REQUEST: Final = (
     (
         "tune.too_many_duplicates",
         "{found} of {lines} conversations repeat another; at most {most} may.",
-        "Remove conversations that stand twice.",
+        "Remove conversations that repeat an earlier one: in each, at least twelve runs of four "
+        "tokens must be new, or what the owner's floor says.",
     ),
     (
         "tune.too_few_supervised",
@@ -108,6 +109,26 @@ _REQUEST: Final = (
         "Start the job again from the beginning.",
     ),
     (
+        "tune.gathered_too_many",
+        "More than {limit} conversations would be gathered for one step.",
+        "Take an optimiser step first.",
+    ),
+    (
+        "tune.too_early",
+        "{found} of {least} steps are done; before that nothing shows.",
+        "Take more steps, each at a rate of at least a tenth of the highest.",
+    ),
+    (
+        "tune.saves_spent",
+        "The session has sealed {limit} adapters, and seals no more.",
+        "Begin another session.",
+    ),
+    (
+        "tune.session_over",
+        "The session is over: {why}",
+        "Begin another one.",
+    ),
+    (
         "tune.diverged",
         "The job's loss or weights are no longer finite at step {step}.",
         "Ask for a lower learning rate.",
@@ -166,7 +187,8 @@ _EXPORT: Final = (
     (
         "tune.export_membership",
         "Training records can be told from others through the adapter: AUC {found}, limit {limit}.",
-        "Give --data and --held; train for fewer steps on more data, or serve it.",
+        "Give --data and --held; train on more conversations, so that each is read once or twice "
+        "(20 steps of 256 read 5,120), or serve it.",
     ),
     (
         "tune.export_canaries",
