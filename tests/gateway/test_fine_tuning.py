@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from strongroom.gateway.fine_tuning_shapes import REFUSED
+from strongroom.ledger.entries import TuningChanged
 from strongroom.store.tuning import StoredCheckpoint, StoredEvent, open_tuning_store
 from strongroom.tune.dataset import digest_of
 from strongroom.tune.frames import unpack_examples
@@ -100,6 +101,9 @@ def test_a_private_job_says_what_it_costs_and_the_budget_ends(
             made()
         assert caught.value.code == "tune.privacy_spent"
         assert len(list(client.fine_tuning.jobs.list())) == 2
+        asked, refused = [each for each in door.records() if isinstance(each, TuningChanged)][-2:]
+        assert (asked.change, refused.change) == ("created", "failed")  # it was not kept after all
+        assert (asked.job, refused.code) == (refused.job, "tune.privacy_spent")
         other = door.client(door.new_key("another"))
         theirs = uploaded(other)
         assert other.fine_tuning.jobs.create(model=MODEL, training_file=theirs).id

@@ -10,6 +10,7 @@
     H/keys/token.key            signs its EAR tokens (made by the first `release serve`)
     H/keys/pepper               keys the digests of API keys
     H/keys/watermark.secret     what marks in answers follow from (`watermark secret`)
+    H/keys/student-*.fingerprint  of a student's weights, by their digest (`distil register`)
     H/trust/signers.toml        whose signature on a sealed model is accepted
     H/trust/approvers.toml      who may approve the release of a key (made by hand)
     H/state/releases.json       the newest release seen of each model

@@ -64,7 +64,7 @@ class Plan:
         from msgspec.structs import replace
 
         tuning = self.home.settings.tuning
-        some = tuning.offered or (self.home.state / "tuning").is_dir()
+        some = tuning.offered or tuning.primitives or (self.home.state / "tuning").is_dir()
         return tuning if some else replace(tuning, served_megabytes=0)
 
     @cached_property
@@ -138,6 +138,7 @@ class Plan:
             schemas=self.schemas[1],
             watermark=self.home.watermark,
             generation_seconds=self.serving.generation_seconds,
+            patrol_seconds=self.serving.patrol_seconds,
             adapter_megabytes=self.tuning.served_megabytes,
             attester=attester,
         )

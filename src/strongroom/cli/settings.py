@@ -51,6 +51,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context_length: Annotated[int, Meta(ge=0, le=131_072)] = 0
     lease_hours: Annotated[int, Meta(ge=1, le=168)] = 24
     generation_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    patrol_seconds: Annotated[int, Meta(ge=1, le=60)] = 50
     tls_cert: str = ""
     tls_key: str = ""
     client_ca: str = ""

@@ -23,6 +23,7 @@ max_streams = 16                  # answers generated at the same time
 context_length = 0                # longest conversation in tokens; 0 is the model's, at most 2048
 lease_hours = 24                  # a released key is leased so long; its last quarter renews it
 generation_seconds = 600          # an answer that is not complete by then is cut short
+patrol_seconds = 50               # each weight in memory is checked once in so many; 60 at most
 tls_cert = ""                     # PEM files: with a certificate and its key the door speaks TLS
 tls_key = ""
 client_ca = ""                    # with authorities, only who has a certificate of theirs gets in
@@ -143,6 +144,8 @@ tuning = ""                       # "postgresql://..." for tuning jobs; none: SQ
 
 [tuning]
 offered = false                   # customers may ask for LoRA adapters at the gateway
+primitives = false                # customers may steer training step by step (docs/tuning.md)
+idle_seconds = 600.0              # such a session is over if nothing is asked of it for so long
 checkpoint_seconds = 60.0         # a job that is interrupted loses this much at most
 most_file_bytes = 16_777_216      # of a training file
 most_open_jobs = 4                # an organisation's jobs that wait or run

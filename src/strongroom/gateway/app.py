@@ -26,8 +26,11 @@ from strongroom.gateway.openai_api import OpenAIApi
 from strongroom.gateway.openapi import document
 from strongroom.gateway.pacing import Pacing
 from strongroom.gateway.pipeline.desk import Desk
+from strongroom.gateway.primitives.api import PREFIX, PrimitivesApi
 from strongroom.gateway.refusals import Refusal, encode_openai, encode_problem
 from strongroom.gateway.served_model import ServedModel
+from strongroom.store.tuning import TuningStore
+from strongroom.tune.policy import Tuning
 
 Handler = Callable[[Request], Awaitable[None]]
 
@@ -45,6 +48,8 @@ class Gateway:
         pacing: Pacing,
         tuning: FineTuningApi,
         adapters: Adapters,
+        jobs: TuningStore | None,
+        limits: Tuning,
     ) -> None:
         self._desk = desk
         self._keeper = keeper
@@ -68,6 +73,7 @@ class Gateway:
             "/openapi.json": ("GET", self._describe),
         }
         self._openai = openai
+        self._primitives = PrimitivesApi(desk, model, openai, adapters, jobs, limits)
         self._document = document(
             model.name, model.schemas, tunes=tuning.offered, adapters=adapters.served
         )
@@ -121,6 +127,11 @@ class Gateway:
             if tuning is None:
                 raise _no_route()
             return tuning, False
+        if path.startswith(PREFIX):
+            primitive = self._primitives.handler(request)
+            if primitive is None:
+                raise _no_route()
+            return primitive
         if path.startswith("/v1/models/"):
             name = path.removeprefix("/v1/models/")
             method, handler = "GET", _naming(self._openai, name)

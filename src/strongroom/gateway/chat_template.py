@@ -28,7 +28,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from strongroom.errors import ConfigurationRefused
 from strongroom.gateway.refusals import Refusal
-from strongroom.gateway.schema import Message
+from strongroom.gateway.schema import Message, Role
 from strongroom.gateway.tokenizing import ModelTokenizer, TextPiece
 
 _MOST_CHARACTERS: Final = 2**20
@@ -91,6 +91,14 @@ class ChatTemplate:
                 order of roles; ``gateway.control_token``.
         """
         return self._tokenizer.encode_pieces(self._pieces(messages))
+
+    def around(self, roles: Sequence[Role]) -> tuple[str | int, ...]:
+        """What the template writes around messages of these roles, and their numbers between it.
+
+        Raises:
+            Refusal: 400 ``gateway.conversation_not_supported``.
+        """
+        return self._parts(tuple((role, "", "") for role in roles))
 
     def _prove(self, sample: Sequence[Message]) -> None:
         try:

@@ -5,7 +5,9 @@
 2. A file is kept as it came; it is judged when a job is made of it.
 3. A job is made whole or not at all: the request is closed, the owner's limits hold, every line of
    the file can be used, the floors are met. Then it waits for ``strongroom tune run``.
-4. Each organisation sees its own files and jobs; another's are not there.
+4. That a job was made or cancelled stands in the record (``tune.recording``). A job that cannot be
+   recorded is not made.
+5. Each organisation sees its own files and jobs; another's are not there.
 
 Nothing here reaches the keeper: text becomes token ids here, and weights are elsewhere.
 """
@@ -14,15 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from strongroom.errors import RequestRefused
+from strongroom.errors import RequestRefused, StrongroomError
 from strongroom.gateway import multipart
 from strongroom.gateway.fine_tuning_shapes import (
     FineTuningRequest,
@@ -38,17 +40,17 @@ from strongroom.gateway.http import Request
 from strongroom.gateway.identity import Caller
 from strongroom.gateway.ids import new_id
 from strongroom.gateway.pipeline.desk import Desk
-from strongroom.gateway.pipeline.meter import Meter
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.strict_json import bad_request
 from strongroom.gateway.training_text import dataset_of
-from strongroom.store.limits import NOTHING
+from strongroom.gateway.tuning_desk import Admitted, Handler, aside, by_method, there
 from strongroom.store.tuning import OPEN, StoredEvent, StoredFile, StoredJob, TuningStore
 from strongroom.tune.dataset import DatasetRefused
 from strongroom.tune.ledger import require_budget
 from strongroom.tune.making import make_job
 from strongroom.tune.policy import Tuning, grant
+from strongroom.tune.recording import Change, changed
 
 FILES: Final = "/v1/files"
 JOBS: Final = "/v1/fine_tuning/jobs"
@@ -61,7 +63,6 @@ _MOST_PAGE: Final = 100
 _SECONDS: Final = 120.0
 _JOB_BYTES: Final = 2**20
 
-Handler = Callable[[Request], Awaitable[None]]
 _T = TypeVar("_T")
 
 
@@ -96,23 +97,23 @@ class FineTuningApi:
             Refusal: 405.
         """
         if path == FILES:
-            return _by(method, GET=self._list_files, POST=self._upload)
+            return by_method(method, GET=self._list_files, POST=self._upload)
         if path == JOBS:
-            return _by(method, GET=self._list_jobs, POST=self._create)
+            return by_method(method, GET=self._list_jobs, POST=self._create)
         if path.startswith(f"{FILES}/"):
             file_id, _, what = path.removeprefix(f"{FILES}/").partition("/")
             if what == "content":
-                return _by(method, GET=partial(self._content, file_id))
+                return by_method(method, GET=partial(self._content, file_id))
             if not what:
                 show, delete = partial(self._file, file_id), partial(self._delete, file_id)
-                return _by(method, GET=show, DELETE=delete)
+                return by_method(method, GET=show, DELETE=delete)
         if path.startswith(f"{JOBS}/"):
             job_id, _, what = path.removeprefix(f"{JOBS}/").partition("/")
             if what == "cancel":
-                return _by(method, POST=partial(self._cancel, job_id))
+                return by_method(method, POST=partial(self._cancel, job_id))
             shown = {"": self._job, "events": self._events, "checkpoints": self._checkpoints}
             if what in shown:
-                return _by(method, GET=partial(shown[what], job_id))
+                return by_method(method, GET=partial(shown[what], job_id))
         return None
 
     async def _upload(self, request: Request) -> None:
@@ -130,40 +131,40 @@ class FineTuningApi:
             if len(file.content) > limit:
                 raise bad_request(f"`file` has more than {limit} bytes", "file")
             store = self._store()
-            if len(await _aside(store.files, caller.organisation)) >= _MOST_FILES:
+            if len(await aside(store.files, caller.organisation)) >= _MOST_FILES:
                 raise _too_many("files", _MOST_FILES, "Delete some.")
             name = "".join(each for each in file.filename if each.isprintable())[:255]
             kept = StoredFile(
                 new_id("file-"), caller.organisation, name, len(file.content), int(time.time())
             )
-            await _aside(store.add_file, kept, file.content)
+            await aside(store.add_file, kept, file.content)
             await request.answer(file_object(kept))
 
     async def _list_files(self, request: Request) -> None:
         """``GET /v1/files``."""
         async with self._admitted(request) as caller:
-            found = await _aside(self._store().files, caller.organisation)
+            found = await aside(self._store().files, caller.organisation)
             await request.answer(page(list(map(file_object, found)), *_asked_page(request)))
 
     async def _file(self, file_id: str, request: Request) -> None:
         """``GET /v1/files/{id}``."""
         async with self._admitted(request) as caller:
-            found = await _aside(self._store().file, caller.organisation, file_id)
-            await request.answer(file_object(_there(found, "file")))
+            found = await aside(self._store().file, caller.organisation, file_id)
+            await request.answer(file_object(there(found, "file")))
 
     async def _content(self, file_id: str, request: Request) -> None:
         """``GET /v1/files/{id}/content``."""
         async with self._admitted(request) as caller:
-            found = await _aside(self._store().content, caller.organisation, file_id)
-            content = _there(found, "file")
+            found = await aside(self._store().content, caller.organisation, file_id)
+            content = there(found, "file")
             kind = (b"content-type", b"application/octet-stream")
             await request.answer_bytes(content, 200, (kind,))
 
     async def _delete(self, file_id: str, request: Request) -> None:
         """``DELETE /v1/files/{id}``."""
         async with self._admitted(request) as caller:
-            gone = await _aside(self._store().delete_file, caller.organisation, file_id)
-            _there(gone or None, "file")
+            gone = await aside(self._store().delete_file, caller.organisation, file_id)
+            there(gone or None, "file")
             await request.answer({"id": file_id, "object": "file", "deleted": True})
 
     async def _create(self, request: Request) -> None:
@@ -172,20 +173,34 @@ class FineTuningApi:
             wanted = read_request(await request.body(_JOB_BYTES, _SECONDS))
             self._model.require(wanted.model)
             store, organisation = self._store(), caller.organisation
-            content = await _aside(store.content, organisation, wanted.training_file)
-            raw = _there(content, "file", "training_file")
-            open_jobs = [
-                job for job in await _aside(store.jobs, organisation) if job.status in OPEN
-            ]
+            content = await aside(store.content, organisation, wanted.training_file)
+            raw = there(content, "file", "training_file")
+            open_jobs = [job for job in await aside(store.jobs, organisation) if job.status in OPEN]
             if len(open_jobs) >= self._tuning.most_open_jobs:
                 most = self._tuning.most_open_jobs
                 raise _too_many("jobs that wait or run", most, "Wait for one to end.")
             async with self._making:  # it computes: one at a time, whoever asks
-                job, dataset = await _aside(self._make, wanted, raw, organisation)
-            await _aside(self._keep, job, dataset)
+                job, dataset = await aside(self._make, wanted, raw, organisation)
+            await self._record(job, "created", caller)
+            try:
+                await aside(self._keep, job, dataset)
+            except StrongroomError as error:
+                await self._record(job, "failed", caller, code=error.code)
+                raise
             words = f"Created: {job.examples} conversations, {job.steps} steps."
-            await _aside(store.add_event, StoredEvent(job.id, 0, job.created_at, "info", words))
+            await aside(store.add_event, StoredEvent(job.id, 0, job.created_at, "info", words))
             await request.answer(job_object(job))
+
+    async def _record(
+        self, job: StoredJob, change: Change, caller: Caller, *, code: str = ""
+    ) -> None:
+        """Step 4; refuses with 503."""
+        desk = self._desk
+        entry = changed(job, change, desk.digest, key_id=caller.key_id, code=code)
+        try:
+            await desk.record.append(entry)
+        except StrongroomError as error:
+            raise desk.record_failed(error) from None
 
     def _keep(self, job: StoredJob, dataset: bytes) -> None:
         """Keep a job if the privacy that its organisation has left allows it; refuses with 400."""
@@ -230,7 +245,7 @@ class FineTuningApi:
     async def _list_jobs(self, request: Request) -> None:
         """``GET /v1/fine_tuning/jobs``."""
         async with self._admitted(request) as caller:
-            found = await _aside(self._store().jobs, caller.organisation)
+            found = await aside(self._store().jobs, caller.organisation)
             await request.answer(page(list(map(job_object, found)), *_asked_page(request)))
 
     async def _job(self, job_id: str, request: Request) -> None:
@@ -242,14 +257,14 @@ class FineTuningApi:
         """``GET /v1/fine_tuning/jobs/{id}/events``."""
         async with self._admitted(request) as caller:
             await self._own(caller, job_id)
-            found = await _aside(self._store().events, job_id)
+            found = await aside(self._store().events, job_id)
             await request.answer(page(list(map(event_object, found)), *_asked_page(request)))
 
     async def _checkpoints(self, job_id: str, request: Request) -> None:
         """``GET /v1/fine_tuning/jobs/{id}/checkpoints``."""
         async with self._admitted(request) as caller:
             await self._own(caller, job_id)
-            found = await _aside(self._store().checkpoints, job_id)
+            found = await aside(self._store().checkpoints, job_id)
             await request.answer(page(list(map(checkpoint_object, found)), *_asked_page(request)))
 
     async def _cancel(self, job_id: str, request: Request) -> None:
@@ -257,20 +272,21 @@ class FineTuningApi:
         async with self._admitted(request) as caller:
             store, job = self._store(), await self._own(caller, job_id)
             now = int(time.time())
-            if not await _aside(partial(store.end, job_id, "cancelled", now)):
+            if not await aside(partial(store.end, job_id, "cancelled", now)):
                 raise Refusal(
                     "gateway.tuning_over",
                     f"The job is over: {job.status}.",
                     action="Only a job that waits or runs can be cancelled.",
                 )
-            await _aside(store.add_event, StoredEvent(job_id, 0, now, "info", "Cancelled."))
+            await aside(store.add_event, StoredEvent(job_id, 0, now, "info", "Cancelled."))
+            await self._record(job, "cancelled", caller)
             await request.answer(job_object(await self._own(caller, job_id)))
 
     async def _own(self, caller: Caller, job_id: str) -> StoredJob:
-        """Step 4."""
-        found = await _aside(self._store().job, job_id)
+        """Step 5."""
+        found = await aside(self._store().job, job_id)
         own = found is not None and found.organisation == caller.organisation
-        return _there(found if own else None, "job")
+        return there(found if own else None, "job")
 
     def _store(self) -> TuningStore:
         if self._opened is None:
@@ -304,54 +320,8 @@ class FineTuningApi:
         finally:
             self._busy.discard(name)
 
-    def _admitted(self, request: Request) -> _Admitted:
-        return _Admitted(self._desk, request, self._store)
-
-
-class _Admitted:
-    """Step 1. Holds a place among the caller's concurrent requests while it is open."""
-
-    def __init__(self, desk: Desk, request: Request, require: Callable[[], object]) -> None:
-        self._desk, self._request, self._require = desk, request, require
-        self._name = new_id("req-")
-        self._meter = Meter(desk.counters, desk.holder, self._name)
-
-    async def __aenter__(self) -> Caller:
-        desk, request = self._desk, self._request
-        caller = await desk.identify(request)
-        caller.require("tuning")
-        self._require()
-        desk.switching.require(caller.organisation)
-        factor = desk.guard.require(caller) if desk.guard else 1
-        try:
-            await self._meter.enter(caller, request.told, factor)
-        except BaseException:
-            await self._meter.close(NOTHING)
-            raise
-        self._meter.tell(request.told)
-        return caller
-
-    async def __aexit__(self, *_how: object) -> None:
-        await self._meter.close(NOTHING)
-
-
-async def _aside(call: Callable[..., _T], *arguments: Any) -> _T:
-    """Run what waits for a disk or computes for long in a thread."""
-    return await asyncio.to_thread(call, *arguments)
-
-
-def _by(method: str, **handlers: Handler) -> Handler:
-    found = handlers.get("GET" if method == "HEAD" else method)
-    if found is None:
-        allowed = " or ".join(handlers)
-        raise Refusal(
-            "gateway.wrong_method",
-            "This path does not take this method.",
-            action=f"Use {allowed}.",
-            status=405,
-            headers=((b"allow", ", ".join(handlers).encode()),),
-        )
-    return found
+    def _admitted(self, request: Request) -> Admitted:
+        return Admitted(self._desk, request, self._store)
 
 
 def _asked_page(request: Request) -> tuple[str, int]:
@@ -371,18 +341,6 @@ def _asked_page(request: Request) -> tuple[str, int]:
         else:
             raise bad_request(f"The query has the unknown field `{name[:64]}`", name[:64])
     return after, limit
-
-
-def _there(found: _T | None, what: str, param: str | None = None) -> _T:
-    if found is None:
-        raise Refusal(
-            "gateway.tuning_not_found",
-            f"You have no {what} of this id.",
-            action=f"List your {what}s for their ids.",
-            status=404,
-            param=param,
-        )
-    return found
 
 
 def _too_many(what: str, most: int, action: str) -> Refusal:

@@ -29,7 +29,7 @@ from strongroom.gateway.text_rules import TextPolicy
 from strongroom.store.tuning import StoredJob
 
 _encode: Final = msgspec.json.Encoder().encode
-_Meaning = Callable[[Fields, int, TextPolicy, Registered], Generation]
+Meaning = Callable[[Fields, int, TextPolicy, Registered], Generation]
 
 
 class OpenAIApi:
@@ -51,11 +51,11 @@ class OpenAIApi:
 
     async def chat(self, request: Request) -> None:
         """``POST /v1/chat/completions``."""
-        await self._generate(request, chat_generation, "chat")
+        await self.generate(request, chat_generation, "chat", Answer)
 
     async def complete(self, request: Request) -> None:
         """``POST /v1/completions``."""
-        await self._generate(request, completion_generation, "completions")
+        await self.generate(request, completion_generation, "completions", Answer)
 
     async def models(self, request: Request) -> None:
         """``GET /v1/models``."""
@@ -84,9 +84,21 @@ class OpenAIApi:
             "owned_by": "strongroom",
         }
 
-    async def _generate(
-        self, request: Request, meaning: _Meaning, route: Literal["chat", "completions"]
+    async def generate(
+        self,
+        request: Request,
+        meaning: Meaning,
+        route: Literal["chat", "completions"],
+        answers: Callable[..., Answer],
     ) -> None:
+        """Steps 2 to 13.
+
+        Args:
+            request: whose body ``meaning`` understands.
+            meaning: what its fields ask for.
+            route: what it counts as.
+            answers: makes the ``Answer`` that writes it.
+        """
         model, pacing = self._model, self._pacing
         ticks = Ticks(pacing.tick_ms)
         async with self._desk.passage(request, route) as passage:
@@ -107,7 +119,7 @@ class OpenAIApi:
             envelope = Envelope(
                 chat=route == "chat", model=generation.model, stream=generation.stream
             )
-            answer = _Answer(
+            answer = answers(
                 passage, request, generation, envelope, len(ids), route == "chat", ticks, pacing
             )
             scribe = Scribe(model.tokenizer, generation.shown)
@@ -149,7 +161,7 @@ def _asked(generation: Generation) -> bytes:
     return generation.prompt.encode()
 
 
-class _Answer:
+class Answer:
     """Writes one answer, whole or as a stream; ``text`` is what was said."""
 
     def __init__(

@@ -110,14 +110,14 @@ async def serve(config: GatewayConfig) -> None:
         served = config.tuning.served_megabytes > 0 and bool(config.tuning_database)
         jobs = (
             stack.enter_context(open_tuning_store(config.tuning_database))
-            if offered or served
+            if offered or served or config.tuning.primitives
             else None
         )
         tuning = FineTuningApi(desk, model, jobs if offered else None, config.tuning)
         adapters = Adapters(
             model, keeper, jobs if served else None, Path(config.state) / TUNING_FOLDER
         )
-        app = Gateway(desk, model, keeper, config.pacing, tuning, adapters)
+        app = Gateway(desk, model, keeper, config.pacing, tuning, adapters, jobs, config.tuning)
         server = uvicorn.Server(_uvicorn(config, app))
         desk.on_failure = lambda: setattr(server, "should_exit", True)
         tasks = [

@@ -67,7 +67,7 @@ class ModelTokenizer:
             raise _unsupported("it has more tokens than the model")
         self._pattern = _control_pattern(added)
         # Of what the template writes, the same pieces stand in every prompt.
-        self._split = lru_cache(_KEPT)(self._split_controls)
+        self.split = lru_cache(_KEPT)(self._split_controls)
         self._kept = lru_cache(_KEPT)(self.encode_text)
         self._longest = max((len(t) for t in self._strict.get_vocab()), default=1)
 
@@ -107,7 +107,7 @@ class ModelTokenizer:
             if not piece.trusted:
                 stretch, own = stretch + piece.text, False
                 continue
-            text, controls = self._split(piece.text)
+            text, controls = self.split(piece.text)
             stretch += text
             for control, following in controls:
                 if stretch:

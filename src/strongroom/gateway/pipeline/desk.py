@@ -24,7 +24,7 @@ from strongroom.telemetry.observer import Observer
 
 _END_SECONDS, _END_STEPS = 1.0, 50
 
-Digest = Callable[[Literal["input", "output"], bytes], str]
+Digest = Callable[[Literal["input", "output", "dataset"], bytes], str]
 """A keyed digest: 64 hex digits, of what is not recorded itself."""
 
 
