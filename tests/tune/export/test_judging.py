@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pyrage
 import pytest
 import torch
 
 from strongroom.errors import StrongroomError
 from strongroom.keeper.engine.adapter import Adapter, weight_name
+from strongroom.tune.adapter import Seed, fresh
 from strongroom.tune.export.gate import History
 from strongroom.tune.export.judging import Judging, Subject
 from strongroom.tune.export.limits import ExportLimits
+from strongroom.tune.export.scan import LAYERS
 from strongroom.tune.export.wire import Answer, Questions
 from tests.tune.export.test_oracle import CONFIG, TENSORS, by_the_rules, one_step
+from tests.tune.tiny import tiny
 
 LIMITS = ExportLimits(auc=1.0, canary_bits=6.0)
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -84,6 +89,17 @@ def test_every_path_runs_before_the_walls_stand(good: Adapter) -> None:
         Subject(good, 20, "data", "base-id"),
         recipients=(str(IDENTITY.to_public()),),
     ).warm_up()
+
+
+def test_layers_are_compared_before_the_walls_stand() -> None:
+    _, config, tensors = tiny(num_hidden_layers=LAYERS)
+    start = fresh(config, ("v_proj",), 4, Seed())
+    pairs = {place: (a, torch.randn_like(b)) for place, (a, b) in start.pairs.items()}
+    subject = Subject(replace(start, pairs=pairs), 20, "data", "base-id")
+    judging = Judging("attack", LIMITS, History(0, ()), config, tensors, subject)
+    with mock.patch("strongroom.tune.export.scan.np.median", wraps=np.median) as median:
+        judging.warm_up()
+    assert median.called  # its first call imports, which behind the walls is the process's end
 
 
 def test_questions_that_do_not_fit_the_model_are_refused(good: Adapter) -> None:

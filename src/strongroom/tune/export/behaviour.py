@@ -21,18 +21,19 @@ from strongroom.exposure.measurement.auc import auc
 from strongroom.keeper.engine.adapter import Pair
 from strongroom.tune.dataset import Example
 from strongroom.tune.forward import Decoder, rows_of
+from strongroom.tune.job import MOST_CELLS, cut
 
 Pairs = Mapping[str, Pair]
 
 
-@torch.no_grad()
 def losses(decoder: Decoder, examples: Sequence[Example], pairs: Pairs) -> list[float]:
     """The mean loss of each example's learnt tokens, nats."""
-    found = []
-    for example in examples:
-        total = decoder.loss(rows_of([(example.ids, example.learnt)]), pairs)
-        found.append(float(total) / example.supervised)
-    return found
+    found: dict[int, float] = {}
+    for group in cut(examples, MOST_CELLS):  # weights are widened once a group, not an example
+        sums = decoder.losses(rows_of([(each.ids, each.learnt) for each in group]), pairs)
+        for each, total in zip(group, sums.tolist(), strict=True):
+            found[id(each)] = total / each.supervised
+    return [found[id(each)] for each in examples]
 
 
 def membership(

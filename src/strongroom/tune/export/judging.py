@@ -20,7 +20,7 @@ from strongroom.tune.export.leaving import package
 from strongroom.tune.export.limits import ExportLimits
 from strongroom.tune.export.merges import recovered
 from strongroom.tune.export.purpose import Purpose
-from strongroom.tune.export.scan import scan
+from strongroom.tune.export.scan import LAYERS, scan
 from strongroom.tune.export.wire import Answer, Questions, Read
 from strongroom.tune.forward import Decoder
 from strongroom.tune.frames import pack_examples, unpack_examples
@@ -72,10 +72,15 @@ class Judging:
         return msgspec.structs.replace(self._leaving(decoder, questions), scan=places)
 
     def warm_up(self) -> None:
-        """Run every path on one place and two tokens, so that all is there before walls stand."""
+        """Run every path on a few places and two tokens, so that all is there before walls stand.
+
+        As many places of one module as ``scan`` needs to compare layers: behind the walls nothing
+        can be imported, and numpy imports a part of itself at the first median.
+        """
         whole = self.subject.adapter
-        place = next(iter(whole.pairs))
-        adapter = replace(whole, pairs={place: whole.pairs[place]})
+        module = next(iter(whole.pairs)).rpartition(".")[2]
+        same = [place for place in whole.pairs if place.endswith(f".{module}")][:LAYERS]
+        adapter = replace(whole, pairs={place: whole.pairs[place] for place in same})
         one = Example((0, 1), (False, True))
         packed = pack_examples((one, one))
         prompts = ((0, 1),)

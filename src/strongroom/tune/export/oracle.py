@@ -23,22 +23,17 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from strongroom.exposure.attacks.language.gradient_oracle import directions
 from strongroom.exposure.interface import Floats
+from strongroom.exposure.measurement.direction import beyond_chance
 from strongroom.keeper.engine.adapter import Adapter, Pair
 from strongroom.keeper.engine.interface import Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
 from strongroom.tune.forward import Decoder
 
-_BASES: Final = 500
 _ROWS: Final = 256
-_UNMEASURABLE: Final = 0.995
-"""From this squared cosine on chance is as good as the truth: the rank is too low to judge."""
-
-_SURE: Final = 0.25
-"""Largest squared angle, of chance's, that counts as a find."""
 
 Seen = Callable[[Pair, Tensor], None]
 
@@ -62,7 +57,7 @@ class _Tapped(Decoder):
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None, pair: Pair | None) -> Tensor:
         if pair is not None:
             self._seen(pair, x)
-        return F.linear(x, weight, bias)
+        return super()._linear(x, weight, bias, None)
 
 
 def read(
@@ -77,8 +72,7 @@ def read(
     by = np.random.default_rng(seed)
     found = []
     for place, (_, b) in adapter.pairs.items():
-        right = np.linalg.svd(np.linalg.qr(b.double().numpy())[1])[2]
-        at, cosine = beyond_chance(right, images[place], by)
+        at, cosine = beyond_chance(directions(b.double().numpy()), images[place], by)
         found.append(Read(place, tokens[at], cosine))
     return found
 
@@ -100,42 +94,10 @@ def activations(
     return {place: torch.cat(rows).numpy() for place, rows in parts.items()}
 
 
-def beyond_chance(
-    right: Floats, images: Floats, by: np.random.Generator
-) -> tuple[int, float | None]:
-    """Steps 2 to 4: which image is met best, and how much better than by chance.
-
-    Args:
-        right: (rank, rank), the right singular vectors as rows.
-        images: (tokens, rank).
-    """
-    count, rank = images.shape
-    if rank < 2 or count < 2 * rank:
-        return 0, None
-    values, turned = np.linalg.eigh(images.T @ images / count)
-    whiten = turned / np.sqrt(np.maximum(values, values[-1] * 1e-10))
-    unit = _unit(images @ whiten)
-    cosines = np.abs(unit @ _unit(right @ whiten).T).max(1)
-    at = int(cosines.argmax())
-    chance = 0.0
-    for _ in range(_BASES):
-        basis, _upper = np.linalg.qr(by.standard_normal((rank, rank)))
-        chance = max(chance, float(np.abs(unit @ basis).max()))
-    if chance**2 >= _UNMEASURABLE:
-        return at, None
-    nearer = (1.0 - min(1.0, float(cosines[at])) ** 2) / ((1.0 - chance**2) / 4.0)
-    return at, float(np.sqrt(1.0 - nearer)) if nearer <= _SURE else 0.0
-
-
 def ratios(adapter: Adapter) -> list[float]:
     """At every place the second singular value of B over the first: 0 after a step on one token."""
     found = []
     for _, b in adapter.pairs.values():
         values = torch.linalg.svdvals(torch.linalg.qr(b.double())[1])
         found.append(float(values[1] / values[0]) if len(values) > 1 and values[0] > 0 else 0.0)
-    return found
-
-
-def _unit(rows: Floats) -> Floats:
-    found: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
     return found

@@ -26,7 +26,7 @@ from strongroom.tune.export.wire import Place
 
 _FAR: Final = 8.0
 _ALONE: Final = 0.95
-_LAYERS: Final = 4
+LAYERS: Final = 4
 """Fewer layers than this say nothing about which of them is unlike the rest."""
 
 
@@ -58,7 +58,7 @@ def _far(places: Sequence[Place]) -> set[str]:
         modules.setdefault(each.place.rpartition(".")[2], []).append(each)
     found: set[str] = set()
     for same in modules.values():
-        if len(same) < _LAYERS:
+        if len(same) < LAYERS:
             continue
         logs = np.log(np.array([max(each.change, 1e-30) for each in same]))
         off = np.abs(logs - np.median(logs))
