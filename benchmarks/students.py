@@ -17,8 +17,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from strongroom.distil.checks import Verdict
 from strongroom.distil.division import divide
-from strongroom.distil.gate import Verdict, judge
+from strongroom.distil.gate import judge
 from strongroom.distil.making import Workshop
 from strongroom.distil.plan import Grants, Plan
 from strongroom.exposure.attacks.vision.recipe import train

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from strongroom.distil import leakage
+from strongroom.distil.checks import Check, Verdict
 from strongroom.distil.division import Division, divide
-from strongroom.distil.gate import Check, Verdict, judge, transfer
+from strongroom.distil.gate import judge, transfer
 from strongroom.distil.making import Workshop
 from strongroom.distil.plan import Grants
 from strongroom.distil.similarity import copied

@@ -13,16 +13,18 @@ from strongroom.cli.call import Call
 
 if TYPE_CHECKING:
     from strongroom.cli.home import Home
-    from strongroom.distil.gate import Verdict
+    from strongroom.distil.checks import Verdict
+    from strongroom.distil.language.plan import Asked
     from strongroom.distil.making import Workshop
-    from strongroom.distil.plan import Plan
+    from strongroom.distil.plan import AnyPlan, Plan
+    from strongroom.distil.statement import Registered
 
 _TOLD = "student.json"
 
 
 @contextmanager
 def workshop(
-    call: Call, sealed: Path, plan: Plan, data: Path, passphrase_file: Path | None
+    call: Call, sealed: Path, plan: AnyPlan, data: Path, passphrase_file: Path | None
 ) -> Iterator[tuple[Home, Workshop]]:
     """The teacher and the records of ``plan``, while the block runs.
 
@@ -33,10 +35,13 @@ def workshop(
     from strongroom.cli.home import open_home
     from strongroom.distil.division import divide
     from strongroom.distil.making import Workshop
+    from strongroom.distil.plan import Plan
     from strongroom.distil.reasons import refuse
     from strongroom.exposure.data import read_records
     from strongroom.exposure.model import classifier_of
 
+    if not isinstance(plan, Plan):
+        raise refuse("distil.plan_unfit", why="it is of a student of a language model")
     home = open_home(call.home_path)
     with opened(home, sealed, passphrase_file) as model:
         if model.digest != plan.teacher:
@@ -48,21 +53,61 @@ def workshop(
         yield home, Workshop(plan, teacher, model.config, divide(split, plan.seed))
 
 
-def registered(home: Home, plan: Plan, student: Path) -> tuple[str, int]:
-    """The digest of the student's weights, and the record that fixed it.
+def run_classifier(
+    call: Call, sealed: Path, plan: Plan, student: Path, data: Path, passphrase_file: Path | None
+) -> int:
+    """Ask the teacher, train, and write the new folder; gives the rows asked."""
+    with workshop(call, sealed, plan, data, passphrase_file) as (_, shop):
+        target = shop.target()
+        made = shop.student(target)
+        asked: int = target.spent().queries
+        config = dict(shop.config)
+    if plan.layers:
+        config["layers"] = [dict(layer) for layer in plan.layers]
+    write_student(student, config, made, {"plan": plan.digest, "asked": asked})
+    return asked
+
+
+def registered(home: Home, plan: AnyPlan, student: Path) -> tuple[str, int | Registered]:
+    """The digest of the student's weights, and the record that fixed it; of a language model's
+    student those too that fixed its fingerprint and the keys of the teacher's marks.
 
     Raises:
-        ExposureRefused: ``distil.not_registered``: nobody did, or for another teacher.
+        ExposureRefused: ``distil.not_registered``: nobody did, or for another teacher; a code of
+            ``registered_language``.
         LedgerRefused: the log is damaged.
     """
     from strongroom.cli.commitments import first
+    from strongroom.cli.distil_language_release import registered_language
+    from strongroom.distil.plan import Plan
     from strongroom.distil.reasons import refuse
 
     weights = weights_digest(student)
     fixed = first(home, "student", weights)
     if fixed is None or fixed.entry.manifest_digest != plan.teacher:
         raise refuse("distil.not_registered")
-    return weights, fixed.index
+    if isinstance(plan, Plan):
+        return weights, fixed.index
+    return weights, registered_language(home, plan, student, fixed.index)
+
+
+def require_made_by(plan: AnyPlan, student: Path) -> None:
+    """Refuse a student that was made by another plan.
+
+    Raises:
+        ExposureRefused: ``distil.plan_unfit``, ``distil.student_malformed``.
+    """
+    from strongroom.distil.language.folder import open_student
+    from strongroom.distil.plan import Plan
+    from strongroom.distil.reasons import refuse
+
+    made = (
+        read_student(student)[1]["plan"]
+        if isinstance(plan, Plan)
+        else open_student(student)[1].plan
+    )
+    if made != plan.digest:
+        raise refuse("distil.plan_unfit", why="the student was made by another plan")
 
 
 def weights_digest(student: Path) -> str:
@@ -87,14 +132,21 @@ def judged(
     plan: Path,
     student: Path,
     data: Path,
+    corpus: Path | None,
     passphrase_file: Path | None,
-) -> Iterator[tuple[Home, Plan, int, Verdict]]:
-    """The home, the plan, the rows asked, and the verdict over the student in the folder."""
+) -> Iterator[tuple[Home, AnyPlan, int | Asked, Verdict]]:
+    """The home, the plan, what was asked, and the verdict over the student in the folder."""
+    from strongroom.cli.distil_language_release import judged_language
     from strongroom.distil.gate import judge
-    from strongroom.distil.plan import read_plan
+    from strongroom.distil.plan import Plan, read_plan
     from strongroom.distil.reasons import refuse
 
     declared = read_plan(plan)
+    if not isinstance(declared, Plan):
+        given = sealed, declared, student, data, corpus, passphrase_file
+        with judged_language(call, *given) as (home, asked, verdict):
+            yield home, declared, asked, verdict
+        return
     module, told = read_student(student)
     with workshop(call, sealed, declared, data, passphrase_file) as (home, shop):
         if told["plan"] != declared.digest:
@@ -171,6 +223,14 @@ def show(call: Call, verdict: Verdict) -> None:
         for check in verdict.checks
     ]
     output.print_table(("check", "value", "limit", "outcome", "note"), rows)
+
+
+def in_records(index: int | Registered) -> str:
+    """Where something was fixed, in words."""
+    if isinstance(index, int):
+        return f"record {index}"
+    keys = ", ".join(map(str, index.watermark_keys))
+    return f"record {index.weights}, its fingerprint {index.fingerprint}, keys of marks {keys}"
 
 
 def require_passed(verdict: Verdict) -> None:

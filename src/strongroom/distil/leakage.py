@@ -19,10 +19,11 @@ from strongroom.distil.division import Division
 from strongroom.exposure.attacks.vision.likelihood import difficulty, lira_online, rmia, scaled
 from strongroom.exposure.attacks.vision.recipe import logits_of
 from strongroom.exposure.cell import Estimate
+from strongroom.exposure.interface import Floats
 from strongroom.exposure.measurement.auc import auc, auc_p_value
 from strongroom.exposure.measurement.low_fpr import tpr_at
 
-_RATE = 0.01
+RATE = 0.01
 _HALVINGS = 21
 """Ways to halve the non-members for a threshold; the median rate is told, as one halving of a few
 hundred is a matter of luck."""
@@ -65,7 +66,7 @@ def through(
     worst = max(found, key=lambda name: found[name].value)
     told = scores[worst].double().numpy()
     p = auc_p_value(told[division.bits], told[~division.bits])
-    return Leak(worst, found[worst], p, _rate(scores[worst], division))
+    return Leak(worst, found[worst], p, rate(told[division.bits], told[~division.bits]))
 
 
 def _area(values: Tensor, division: Division) -> Estimate:
@@ -73,9 +74,9 @@ def _area(values: Tensor, division: Division) -> Estimate:
     return auc(scores[division.bits], scores[~division.bits])
 
 
-def _rate(values: Tensor, division: Division) -> float | None:
-    scores = values.double().numpy()
-    members, others = scores[division.bits], scores[~division.bits]
-    found = [tpr_at(members, others, _RATE, seed=seed) for seed in range(_HALVINGS)]
+def rate(members: Floats, others: Floats) -> float | None:
+    """The true positives at 1 % false ones, the median over halvings of the non-members; None
+    where it is not measurable."""
+    found = [tpr_at(members, others, RATE, seed=seed) for seed in range(_HALVINGS)]
     rates = [each.tpr.value for each in found if each is not None]
     return statistics.median(rates) if rates else None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from strongroom.distil.language.plan import LanguagePlan
 from strongroom.distil.reasons import refuse
 from strongroom.exposure.attacks.vision.recipe import Recipe
 from strongroom.exposure.ladder import Rung
@@ -48,8 +49,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transfer: _Share = 0.7
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A student. ``teacher`` and ``records`` are digests (SHA-256, hex) of manifest and file.
+class Plan(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="format",
+    tag="strongroom student plan v1",
+):
+    """A student of a classifier. ``teacher`` and ``records`` are digests (SHA-256, hex) of manifest
+    and file.
 
     ``queries``: rows that the teacher is asked at most. ``layers``: the student's, as a sealed
     classifier's configuration describes them; empty: the teacher's. ``noise``: standard deviation
@@ -72,7 +80,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     grants: Grants = Grants()
     limits: Limits = Limits()
-    format: Literal["strongroom student plan v1"] = "strongroom student plan v1"
 
     @property
     def digest(self) -> str:
@@ -107,15 +114,19 @@ def _recipe(config: dict[str, Any], layers: tuple[dict[str, Any], ...], epochs: 
     return Recipe(layers, tuple(config["input_shape"]), mean, std, epochs=epochs)
 
 
-def read_plan(path: Path) -> Plan:
+AnyPlan = Plan | LanguagePlan
+"""Told apart by ``format``."""
+
+
+def read_plan(path: Path) -> AnyPlan:
     """The plan in ``path``, with all that it asks for granted.
 
     Raises:
-        ExposureRefused: ``distil.plan_malformed``, ``distil.soft_labels_not_granted``.
+        ExposureRefused: ``distil.plan_malformed``, or what ``require_granted`` refuses.
     """
     try:
         with path.open("rb") as file:
-            plan = msgspec.json.decode(file.read(_MOST_BYTES), type=Plan)
+            plan: AnyPlan = msgspec.json.decode(file.read(_MOST_BYTES), type=AnyPlan)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise refuse("distil.plan_malformed", path=path, why=str(error)[:200]) from None
     plan.require_granted()

@@ -7,8 +7,33 @@ from strongroom.errors import ExposureRefused
 _ROWS = (
     (
         "distil.soft_labels_not_granted",
-        "The plan asks for the teacher's logits, which nobody granted.",
+        "The plan asks for the teacher's probabilities or logits, which nobody granted.",
         "Ask for labels or votes, or grant them with --grant soft-labels.",
+    ),
+    (
+        "distil.tensors_not_granted",
+        "The plan begins the student with tensors of the teacher, which nobody granted.",
+        "Begin with fresh weights, or release those tensors with --grant teacher-tensors.",
+    ),
+    (
+        "distil.tokenizer_not_granted",
+        "The plan gives the student tokens of the teacher's tokenizer, which nobody granted.",
+        "Give it one of its own, or release those tokens with --grant teacher-tokenizer.",
+    ),
+    (
+        "distil.asked_out",
+        "The teacher tells no more {what} than the {most:,} that were declared.",
+        "Declare more in a new plan, and judge what that gives away.",
+    ),
+    (
+        "distil.beyond_ceiling",
+        "The plan declares {bits:,} bits, but the model's sealed policy lets out {most:,} an hour.",
+        "Ask fewer positions, or for less of each: the ceiling is sealed with the model.",
+    ),
+    (
+        "distil.corpus_unfit",
+        "The corpus cannot be learnt from: {why}.",
+        "Give public texts that the teacher was not trained on, one JSON object a line.",
     ),
     (
         "distil.plan_malformed",
@@ -39,6 +64,17 @@ _ROWS = (
         "distil.not_registered",
         "The operators' log of this home holds no registration of these weights for that teacher.",
         "Register the student first: `strongroom distil register`.",
+    ),
+    (
+        "distil.fingerprint_not_registered",
+        "The operators' log of this home holds no fingerprint of this student's weights.",
+        "Register the student first, and keep its fingerprint: `strongroom distil register`.",
+    ),
+    (
+        "distil.watermark_not_registered",
+        "The operators' log of this home holds no key that marks the answers of that teacher.",
+        "Name whose with `strongroom distil register --org`: what comes of marked answers is found "
+        "by them.",
     ),
     (
         "distil.gate_failed",

@@ -14,42 +14,91 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from strongroom.distil.gate import Verdict
-from strongroom.distil.plan import Plan
+from strongroom.distil.checks import Verdict
+from strongroom.distil.language import folder
+from strongroom.distil.language.plan import Asked, LanguagePlan
+from strongroom.distil.plan import AnyPlan, Plan
 from strongroom.distil.reasons import refuse
-from strongroom.report.statement import Signer, enveloped, stated, verify_stated
+from strongroom.report.statement import Signer, Statement, enveloped, kind_of, stated, verify_stated
 
 SCHEMA = "urn:strongroom:student-release:v2"
+LANGUAGE_SCHEMA = "urn:strongroom:language-student-release:v1"
 WEIGHTS = "model.safetensors"
-FILES = ("config.json", WEIGHTS)
+_FILES = ("config.json", WEIGHTS)
+_Record = Annotated[int, Meta(ge=0)]
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The predicate. ``registered``: the record of the operators' log that fixed the weights."""
+    """Of a classifier's student. ``registered``: the record of the operators' log that fixed the
+    weights."""
 
     plan: Plan
     plan_digest: str
     asked: int
-    registered: Annotated[int, Meta(ge=0)]
+    registered: _Record
     verdict: Verdict
 
 
-def signed(student: Path, release: Release, signer: Signer) -> bytes:
+class Registered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Records of the operators' log that fixed the weights, their fingerprint, and the keys that
+    mark the teacher's answers."""
+
+    weights: _Record
+    fingerprint: _Record
+    watermark_keys: Annotated[tuple[_Record, ...], Meta(min_length=1)]
+
+
+class LanguageRelease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a language model's student."""
+
+    plan: LanguagePlan
+    plan_digest: str
+    asked: Asked
+    registered: Registered
+    verdict: Verdict
+
+
+AnyRelease = Release | LanguageRelease
+
+
+def stating(
+    plan: AnyPlan, asked: int | Asked, registered: int | Registered, verdict: Verdict
+) -> AnyRelease:
+    """What a release of a student made by ``plan`` states.
+
+    Raises:
+        TypeError: what was asked and registered is of another kind of student.
+    """
+    match plan, asked, registered:
+        case Plan(), int(), int():
+            return Release(plan, plan.digest, asked, registered, verdict)
+        case LanguagePlan(), Asked(), Registered():
+            return LanguageRelease(plan, plan.digest, asked, registered, verdict)
+    raise TypeError("what was asked and registered is of another kind of student")
+
+
+def signed(student: Path, release: AnyRelease, signer: Signer) -> bytes:
     """The envelope over the files in the folder ``student``."""
-    return enveloped(stated(SCHEMA, digests(student), release), signer)
+    kind = SCHEMA if isinstance(release, Release) else LANGUAGE_SCHEMA
+    return enveloped(stated(kind, digests(student, release.plan), release), signer)
 
 
-def checked(student: Path, path: Path, public: bytes) -> Release:
+def checked(student: Path, path: Path, public: bytes) -> AnyRelease:
     """The release in ``path``, signed by ``public``, over the files in ``student``.
 
     Raises:
         ExposureRefused: ``distil.statement_invalid``.
     """
     try:
-        found = verify_stated(path.read_bytes(), public, SCHEMA, Release)
-        if {each.name: each.sha256 for each in found.subject} != digests(student):
-            raise ValueError("the student's files are not those that it names")
+        raw = path.read_bytes()
+        found: Statement[Release] | Statement[LanguageRelease]
+        if kind_of(raw, public) == LANGUAGE_SCHEMA:
+            found = verify_stated(raw, public, LANGUAGE_SCHEMA, LanguageRelease)
+        else:
+            found = verify_stated(raw, public, SCHEMA, Release)
         release = found.predicate
+        if {each.name: each.sha256 for each in found.subject} != digests(student, release.plan):
+            raise ValueError("the student's files are not those that it names")
         if release.plan.digest != release.plan_digest or not release.verdict.passed:
             raise ValueError("what it states does not hold together")
     except (OSError, msgspec.MsgspecError, ValueError) as error:
@@ -57,6 +106,7 @@ def checked(student: Path, path: Path, public: bytes) -> Release:
     return release
 
 
-def digests(student: Path) -> dict[str, str]:
-    """SHA-256 of each file of a student, hex."""
-    return {name: hashlib.sha256((student / name).read_bytes()).hexdigest() for name in FILES}
+def digests(student: Path, plan: AnyPlan) -> dict[str, str]:
+    """SHA-256 of each file of a student made by ``plan``, hex."""
+    names = _FILES if isinstance(plan, Plan) else folder.FILES
+    return {name: hashlib.sha256((student / name).read_bytes()).hexdigest() for name in names}
