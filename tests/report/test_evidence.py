@@ -26,6 +26,12 @@ DETECTED = {
     "p": 1e-16, "p_by_rank": 0.09, "matched": [[0, 0]],
 }  # fmt: skip
 
+PROBED = {
+    "suspect": "student", "radioactivity": "radioactive", "organisation": "acme", "scheme": "kgw",
+    "p": 1e-4, "p_without_controls": 0.02, "controls": ["clean"], "other_keys": 9999,
+    "committed": "2026-11-24 01:00 UTC",
+}  # fmt: skip
+
 
 def statement(
     folder: Path,
@@ -84,6 +90,10 @@ def test_what_a_verb_printed_is_declared(tmp_path: Path) -> None:
     found = gathered([path], None, MODEL)
     assert (found[0].kind, found[0].grade, found[0].outcome) == ("provenance", "declared", "told")
     assert "likeness 0.99" in found[0].sentence
+    path.write_text(json.dumps(PROBED))
+    probed = first(path)
+    assert (probed.kind, probed.grade, probed.about) == ("radioactivity", "declared", "student")
+    assert "key of acme, committed 2026-11-24 01:00 UTC, p 0.0001 beside 1" in probed.sentence
     path.write_text(json.dumps({"places": [{}, {}, {}], "flagged": 1}))
     assert first(path).sentence.startswith("1 of 3 matrices")
 

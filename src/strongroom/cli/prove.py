@@ -13,6 +13,7 @@ from strongroom.cli.call import Call, passphrase_option, shared_options
 
 if TYPE_CHECKING:
     from strongroom.provenance.compare import Comparison
+    from strongroom.watermark.interface import Scheme
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -80,9 +81,18 @@ def fingerprint(call: Call, sealed: Path, out: Path, passphrase_file: Path | Non
     multiple=True,
     help="SHA-256 of a key that marks the model's answers, hex. Repeatable.",
 )
+@click.option(
+    "--org",
+    "tenants",
+    metavar="ORG",
+    multiple=True,
+    help="Also the keys of this home that mark an organisation's answers. Repeatable.",
+)
 @shared_options
 @click.pass_obj
-def register(call: Call, file: Path, watermark_keys: tuple[str, ...]) -> None:
+def register(
+    call: Call, file: Path, watermark_keys: tuple[str, ...], tenants: tuple[str, ...]
+) -> None:
     """Commit to the fingerprint in FILE: its digest goes to the operators' log.
 
     So a claim cannot be made up later. A log that nobody else has a checkpoint of dates it only as
@@ -91,12 +101,14 @@ def register(call: Call, file: Path, watermark_keys: tuple[str, ...]) -> None:
     from strongroom.cli import identities
     from strongroom.cli.home import open_home
     from strongroom.cli.proving import committed, read_fingerprint
+    from strongroom.cli.proving_radioactivity import commitments
     from strongroom.ledger.entries import Committed
     from strongroom.provenance.fingerprint import digest
 
     home = open_home(call.home_path)
     raw, taken = read_fingerprint(file)
-    kinds = [("fingerprint", digest(raw)), *(("watermark_key", key) for key in watermark_keys)]
+    keys = (*watermark_keys, *(key for each in tenants for key in commitments(home, each)))
+    kinds = [("fingerprint", digest(raw)), *(("watermark_key", key) for key in keys)]
     for kind, value in kinds:
         entry = Committed(
             kind,  # type: ignore[arg-type]
@@ -167,9 +179,17 @@ def detect(call: Call, file: Path, suspect: Path, library: Path) -> None:
 @click.argument("suspect", type=_FOLDER)
 @click.argument("out", type=_FILE)
 @_library
+@click.option(
+    "--radioactivity",
+    "probed",
+    type=_FILE,
+    help="What `prove radioactivity --json` printed about SUSPECT, to be shown too.",
+)
 @shared_options
 @click.pass_obj
-def report(call: Call, file: Path, suspect: Path, out: Path, library: Path) -> None:
+def report(
+    call: Call, file: Path, suspect: Path, out: Path, library: Path, probed: Path | None
+) -> None:
     """Compare as `detect` does, and write OUT: one printable HTML file for somebody else.
 
     The fingerprint must be registered: the report carries the proof that it is.
@@ -177,12 +197,14 @@ def report(call: Call, file: Path, suspect: Path, out: Path, library: Path) -> N
     from strongroom.cli.audit import write_file
     from strongroom.cli.home import open_home
     from strongroom.cli.proving import compared, read_fingerprint, told
+    from strongroom.cli.proving_radioactivity import learnt
     from strongroom.report.proof import render
 
     home = open_home(call.home_path)
     raw, taken = read_fingerprint(file)
+    marked = None if probed is None else learnt(home, probed, suspect)
     found, model = compared(taken, suspect, library)
-    write_file(out, render(told(home, raw, taken, model, suspect, found)))
+    write_file(out, render(told(home, raw, taken, model, suspect, found, marked)))
     if call.json:
         output.print_json({"written": str(out), **_facts(found)})
         return
@@ -222,6 +244,50 @@ def answers(call: Call, file: Path) -> None:
     ]
     output.print_table(("suspect", "agrees", "nearest_control", "p", "descends"), rows)
     output.note("p is corrected for the number of suspects (Holm).")
+
+
+@command.command("radioactivity")
+@click.argument("model", type=_FOLDER)
+@click.argument("suspect", type=_FOLDER)
+@click.option("--org", "tenant", required=True, help="Whose mark to look for.")
+@click.option("--scheme", type=click.Choice(["kgw", "synthid"]), help="Instead of the configured.")
+@click.option(
+    "--control",
+    "controls",
+    metavar="DIR",
+    type=_FOLDER,
+    multiple=True,
+    required=True,
+    help="Folder of a model that was trained alike on texts without the mark. Repeatable.",
+)
+@click.option("--texts", type=_FILE, required=True, help="Text without the mark to probe with.")
+@shared_options
+@click.pass_obj
+def radioactivity(
+    call: Call,
+    model: Path,
+    suspect: Path,
+    tenant: str,
+    scheme: Scheme | None,
+    controls: tuple[Path, ...],
+    texts: Path,
+) -> None:
+    """Has the model in the folder SUSPECT learnt from an organisation's marked answers?
+
+    MODEL is the plain folder of the marked model, for its tokenizer. SUSPECT and the controls hold
+    config.json, tokenizer.json and safetensors; no code of theirs is run. The key must be
+    registered: `prove register --org`.
+    """
+    from strongroom.cli.home import open_home
+    from strongroom.cli.proving_radioactivity import probed
+
+    found = probed(open_home(call.home_path), model, suspect, tenant, scheme, controls, texts)
+    if call.json:
+        output.print_json(found)
+        return
+    facts = {name: value for name, value in found.items() if name not in ("weights", "cell")}
+    output.print_facts({**facts, "controls": ", ".join(found["controls"])})
+    output.note("p is over the key. It shows that marked answers were learnt from, not by whom.")
 
 
 def _facts(found: Comparison) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from strongroom.provenance.compare import LEAST, LEVEL, Comparison, compare
 from strongroom.provenance.decoder import Decoder, read_folder
 from strongroom.provenance.fingerprint import Fingerprint, decode, digest, share
 from strongroom.provenance.reasons import refuse
-from strongroom.report.proof import Commitment, Shown
+from strongroom.report.proof import Commitment, Learnt, Shown
 
 
 def read_fingerprint(file: Path) -> tuple[bytes, Fingerprint]:
@@ -57,25 +57,26 @@ def committed(home: Home, wanted: str) -> Fixed:
 
 
 def told(
-    home: Home, raw: bytes, taken: Fingerprint, model: Decoder, suspect: Path, found: Comparison
+    home: Home,
+    raw: bytes,
+    taken: Fingerprint,
+    model: Decoder,
+    suspect: Path,
+    found: Comparison,
+    learnt: Learnt | None,
 ) -> Shown:
     """Everything that the report says.
 
     Raises:
         ArtifactRefused: ``provenance.not_committed``.
     """
-    fixed = committed(home, digest(raw))
-    key = verifier(home)
-    folder, _ = look(home.state, OPERATOR_LOG, key)
-    named = key.renamed(f"{key.name}/{OPERATOR_LOG}")
-    proof, entry = prove(folder, named, fixed.index)
     return Shown(
         model=taken.model,
         release=taken.release,
         manifest=taken.manifest,
         fingerprint=digest(raw),
         suspect=model.name,
-        weights=tuple(_digests(suspect)),
+        weights=tuple(digests(suspect)),
         likeness=found.suspect.value,
         least=LEAST,
         level=LEVEL,
@@ -89,21 +90,41 @@ def told(
         layers=(len(taken.layers), sum(1 for _ in model.layers())),
         made=_time(datetime.now(UTC)),
         version=strongroom.__version__,
-        commitment=Commitment(
-            at=_time(datetime.fromtimestamp(fixed.at / 1000, UTC)),
-            index=fixed.index,
-            shown=json.dumps({"entry": entry.decode(), "proof": proof.encode()}),
-            verifier_key=named.encode(),
-        ),
+        commitment=proven(home, committed(home, digest(raw))),
+        learnt=learnt,
     )
 
 
-def _digests(folder: Path) -> list[tuple[str, str]]:
+def proven(home: Home, fixed: Fixed) -> Commitment:
+    """A commitment with what convinces somebody else of it.
+
+    Raises:
+        LedgerRefused: the log is damaged.
+    """
+    key = verifier(home)
+    folder, _ = look(home.state, OPERATOR_LOG, key)
+    named = key.renamed(f"{key.name}/{OPERATOR_LOG}")
+    proof, entry = prove(folder, named, fixed.index)
+    return Commitment(
+        at=shown_time(fixed),
+        index=fixed.index,
+        shown=json.dumps({"entry": entry.decode(), "proof": proof.encode()}),
+        verifier_key=named.encode(),
+    )
+
+
+def digests(folder: Path) -> list[tuple[str, str]]:
+    """Names and SHA-256 of the weights in a folder."""
     found = []
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             found.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     return found
+
+
+def shown_time(fixed: Fixed) -> str:
+    """When the log says that it was fixed."""
+    return _time(datetime.fromtimestamp(fixed.at / 1000, UTC))
 
 
 def _time(moment: datetime) -> str:

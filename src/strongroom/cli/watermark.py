@@ -80,7 +80,7 @@ def detect(
             action="Say which with --org.",
         )
     key = read_secret(watermark)
-    ids, vocabulary = _tokens(model, text)
+    _, ids, vocabulary = cut(model, text)
     found = strongest(
         look(key, name, scheme or named.get(name) or named.get("*", "synthid"), ids, vocabulary)
         for name in tried
@@ -100,8 +100,12 @@ def detect(
     output.note("p is the chance of such a text from anybody who did not have the key.")
 
 
-def _tokens(model: Path, text: Path) -> tuple[list[int], int]:
-    """Ids of the text, and how many tokens the model has."""
+def cut(model: Path, text: Path) -> tuple[str, list[int], int]:
+    """The text in the file ``text``, its ids, and how many tokens the model in the folder has.
+
+    Raises:
+        ConfigurationRefused: ``cli.watermark_unreadable``.
+    """
     import msgspec
     from tokenizers import Tokenizer
 
@@ -119,4 +123,4 @@ def _tokens(model: Path, text: Path) -> tuple[list[int], int]:
             "The text, or the model's tokenizer.json or config.json, cannot be read.",
             action="Give the plain model's folder and a text in UTF-8.",
         )
-    return tokenizer.encode(words, add_special_tokens=False).ids, vocabulary
+    return words, tokenizer.encode(words, add_special_tokens=False).ids, vocabulary

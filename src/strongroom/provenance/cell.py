@@ -1,4 +1,4 @@
-"""A comparison as a cell of the exposure matrix: likeness beside what independence looks like."""
+"""Proofs as cells of the exposure matrix: what was found beside what independence looks like."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import statistics
 
 from strongroom.exposure.cell import Cell, Estimate, Figure, Interval
 from strongroom.exposure.ladder import Rung
-from strongroom.exposure.measurement.special import beta_quantile
+from strongroom.exposure.measurement.special import beta_quantile, normal_quantile
 from strongroom.provenance.compare import Comparison
+from strongroom.provenance.radioactivity import Found
 
 _LEVEL = 0.95
 
@@ -35,6 +36,29 @@ def cell(found: Comparison) -> Cell:
         figures=(Figure("likeness", measured, _null(found), p_value=found.p),),
         source="Zeng et al. 2024 (HuRef), arXiv 2312.04828",
         command="strongroom prove detect",
+    )
+
+
+def radioactivity_cell(found: Found) -> Cell:
+    """The suspect's z, and as its null that of the same predictions under keys that marked nothing.
+
+    The z is computed from all predictions on the probe, not sampled: its interval is a point.
+    """
+    z, reach = found.judged.z, normal_quantile((1 + _LEVEL) / 2)
+    measured = Estimate(z, Interval(z, z, _LEVEL), found.tokens, "computed, not sampled")
+    null = Estimate(0.0, Interval(-reach, reach, _LEVEL), found.judged.wrong, "other keys")
+    return Cell(
+        attack=f"radioactivity, {found.judged.scheme}",
+        family="provenance",
+        goal="Tell whether a model learnt from answers that carry an organisation's mark.",
+        rung=Rung.WEIGHTS.value,
+        knowledge="watermark key",
+        status="measured",
+        why="It shows that marked answers were learnt from; not by whom, how many, or whose act.",
+        sentence=f"{found.suspect}: {found.verdict}, by the key of {found.tenant}.",
+        figures=(Figure("z over keys", measured, null, p_value=found.judged.p),),
+        source="Sander et al. 2024, arXiv 2402.14904",
+        command="strongroom prove radioactivity",
     )
 
 

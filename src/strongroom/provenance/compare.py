@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import torch
+from torch import Tensor
 
 from strongroom.exposure.measurement.special import beta_cdf
 from strongroom.provenance.decoder import Decoder
@@ -70,8 +71,7 @@ def likeness(registered: Fingerprint, model: Decoder) -> Likeness:
     """
     ours = sketches(registered)
     theirs = forms(model, registered.anchors, registered.seed)
-    cosines = theirs @ ours.T / 2  # two halves of norm one each
-    return Likeness(model.name, *_aligned(cosines))
+    return Likeness(model.name, *aligned(ours, theirs))
 
 
 def compare(registered: Fingerprint, suspect: Decoder, library: Sequence[Decoder]) -> Comparison:
@@ -108,8 +108,10 @@ def tail(t: float, freedom: int) -> float:
     return half if t > 0 else 1 - half
 
 
-def _aligned(cosines: torch.Tensor) -> tuple[float, tuple[tuple[int, int], ...]]:
-    """The matching in order with the largest sum, over as many pairs as the shorter side has."""
+def aligned(ours: Tensor, theirs: Tensor) -> tuple[float, tuple[tuple[int, int], ...]]:
+    """Rule 1 of two models' ``forms``: the matching in order with the largest sum, over as many
+    pairs as the shorter has, and its pairs (theirs, ours)."""
+    cosines = theirs @ ours.T / 2  # two halves of norm one each
     rows, columns = cosines.shape
     table = cosines.tolist()
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]

@@ -27,6 +27,31 @@ _REASONS: Final = {
         "The operators' log of this home holds no commitment to this fingerprint.",
         "Register it with `strongroom prove register`: before a dispute, or it proves little.",
     ),
+    "provenance.key_not_committed": (
+        "The operators' log of this home holds no commitment to the key of {tenant} ({scheme}).",
+        "Register it with `strongroom prove register --org`: a key that is named only once there "
+        "is a suspect may have been looked for.",
+    ),
+    "provenance.probe_marked": (
+        "The texts to probe with carry the mark of {tenant} themselves (p = {p:.2g}).",
+        "Probe with texts that were written without the mark.",
+    ),
+    "provenance.probe_too_short": (
+        "The texts to probe with have {found} tokens; it takes {least}.",
+        "Give more unmarked text, of the kind that the answers were.",
+    ),
+    "provenance.tokenizer_differs": (
+        "{name} cuts text into other tokens than the marked model.",
+        "Its weights cannot be read for this mark; look for the mark in answers that it gives.",
+    ),
+    "provenance.radioactivity_malformed": (
+        "{name} is not what `strongroom prove radioactivity --json` prints about this suspect.",
+        "Probe the same folder again, and keep all that is printed.",
+    ),
+    "provenance.control_marked": (
+        "The controls, not the suspect, show the mark of {tenant} (p = {p:.2g}).",
+        "Use controls that were trained on texts without the mark.",
+    ),
     "provenance.library_too_small": (
         "{found} independent models were given; it takes {least}.",
         "Add folders of models that were trained from nothing by somebody else.",

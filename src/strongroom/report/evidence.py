@@ -1,9 +1,9 @@
 """What other verbs found, as rows of a report: each with its file, its grade, and what it is about.
 
 A signed statement (``strongroom distil release``, ``strongroom adapter export``) counts as measured
-if the home's audit key signed it and it names this model's manifest. What is unsigned (``strongroom
-prove detect --json``, ``strongroom adapter scan --json``) is declared by who hands it in. About
-another model, or absent: unknown, and never good.
+if the home's audit key signed it and it names this model's manifest. What is unsigned (``--json``
+of ``strongroom prove detect``, ``strongroom prove radioactivity``, ``strongroom adapter scan``) is
+declared by who hands it in. About another model, or absent: unknown, and never good.
 """
 
 from __future__ import annotations
@@ -144,6 +144,19 @@ class _Detected(msgspec.Struct, frozen=True):
     p_by_rank: float
 
 
+class _Probed(msgspec.Struct, frozen=True):
+    """What ``prove radioactivity --json`` prints."""
+
+    suspect: str
+    radioactivity: str
+    organisation: str
+    scheme: str
+    p: float
+    p_without_controls: float
+    controls: tuple[str, ...]
+    committed: str
+
+
 class _Scanned(msgspec.Struct, frozen=True):
     """What ``adapter scan --json`` prints."""
 
@@ -164,6 +177,15 @@ def _printed(said: dict[str, Any]) -> Evidence:
             f"{one.most_alike_of_library:.3g}; p {one.p:.2g}, by rank {one.p_by_rank:.2g}."
         )
         return Evidence(kind="provenance", about=one.suspect, outcome="told", grade="declared",
+                        sentence=f"{sentence} Unsigned.")  # fmt: skip
+    if "radioactivity" in said:
+        seen = msgspec.convert(said, _Probed)
+        sentence = (
+            f"{seen.radioactivity}: by the {seen.scheme} key of {seen.organisation}, committed "
+            f"{seen.committed}, p {seen.p:.2g} beside {len(seen.controls)} clean models, "
+            f"{seen.p_without_controls:.2g} alone."
+        )
+        return Evidence(kind="radioactivity", about=seen.suspect, outcome="told", grade="declared",
                         sentence=f"{sentence} Unsigned.")  # fmt: skip
     if {"places", "flagged"} <= said.keys():
         scan = msgspec.convert(said, _Scanned)

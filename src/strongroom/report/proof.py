@@ -27,12 +27,29 @@ _WIDTH, _LEFT, _RIGHT = 420.0, 30.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """The record that fixed the fingerprint; ``shown`` is what ``strongroom log check`` takes."""
+    """The record that fixed a digest; ``shown`` is what ``strongroom log check`` takes."""
 
     at: str
     index: int
     shown: str
     verifier_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a probe for radioactivity found. ``key`` is the digest that ``commitment`` fixes."""
+
+    verdict: str
+    organisation: str
+    scheme: str
+    p: float
+    z: float
+    p_without_controls: float
+    controls: tuple[str, ...]
+    other_keys: int
+    probe_tokens: int
+    key: str
+    commitment: Commitment
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class Shown:
     made: str
     version: str
     commitment: Commitment
+    learnt: Learnt | None = None
 
 
 def render(shown: Shown) -> bytes:

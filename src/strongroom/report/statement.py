@@ -155,6 +155,22 @@ def verify_stated(raw: bytes, public: bytes, kind: str, predicate: type[_P]) -> 
     return found
 
 
+class _Named(msgspec.Struct, frozen=True):
+    """What any statement says of its kind."""
+
+    predicate_type: str = msgspec.field(name="predicateType")
+
+
+def kind_of(raw: bytes, public: bytes) -> str:
+    """What an envelope that ``public`` signed states.
+
+    Raises:
+        ValueError: as ``verify``.
+        msgspec.MsgspecError: it is no statement.
+    """
+    return msgspec.json.decode(verify(raw, public), type=_Named).predicate_type
+
+
 def pre_authentication(kind: str, payload: bytes) -> bytes:
     """DSSE's PAE: what is signed."""
     name = kind.encode()

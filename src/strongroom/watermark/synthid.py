@@ -42,15 +42,20 @@ class Coins:
     def __init__(self, secret: bytes, tenant: str) -> None:
         raw = expand(secret, "synthid", tenant, 4 * DEPTH)
         self._keys = np.frombuffer(raw, dtype=">u4").astype(np.uint64)
-        self._low = (self._keys % np.uint64(TABLE)).astype(np.uint32)
+        self.turns: NDArray[np.uint32] = (self._keys % np.uint64(TABLE)).astype(np.uint32)
         chance = torch.Generator().manual_seed(_TABLE_SEED)
         self._table = torch.randint(0, 2, (TABLE,), generator=chance).numpy().astype(np.uint8)
 
     def of(self, context: int, tokens: Ids) -> NDArray[np.float32]:
         """0 or 1 of each token in each round: (rounds, tokens)."""
-        hashed = _mixed(np.uint64(context) + tokens.astype(np.uint64)).astype(np.uint16)
-        places = (hashed[None, :] + self._low[:, None]) * _LOW_MULTIPLIER + np.uint32(1)
-        return self._table.take(places.astype(np.uint16)).astype(np.float32)
+        places = places_of(context, tokens).astype(np.uint32)
+        return self.at(places[None, :] + self.turns[:, None])
+
+    def at(self, places: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """0 or 1 at each place; in a round, ``places_of`` plus its turn, which is all that the key
+        does there."""
+        entries = places * _LOW_MULTIPLIER + np.uint32(1)
+        return self._table.take(entries.astype(np.uint16)).astype(np.float32)
 
     def settings(self) -> dict[str, Any]:
         """Arguments of transformers' ``SynthIDTextWatermarkingConfig``. Secret."""
@@ -98,6 +103,11 @@ def hash_of(tokens: Sequence[int] | deque[int]) -> int:
     for token in tokens:
         value = ((value + token) * _MULTIPLIER + 1) & _WORD
     return value
+
+
+def places_of(context: int, tokens: Ids) -> NDArray[np.uint16]:
+    """Where the coins of each token after ``context`` begin, before a key turns the table."""
+    return _mixed(np.uint64(context) + tokens.astype(np.uint64)).astype(np.uint16)
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
