@@ -97,8 +97,12 @@ def inside(options: argparse.Namespace) -> int:
     class UnitRange(torch.nn.Module):
         """Takes inputs in [0, 1], as every peer can."""
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
         def forward(self, inputs: Any) -> Any:
-            return module(inputs * largest)
+            return self.inner(inputs * largest)
 
     network = UnitRange().eval()
     inputs = torch.from_numpy(data.test_inputs[: options.images]) / largest

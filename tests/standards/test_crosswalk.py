@@ -39,9 +39,17 @@ def test_every_id_of_an_attack_is_listed(kind: str) -> None:
         assert set(attack.taxonomy) <= set(IDS), attack.name
 
 
-def test_ids_are_data_of_known_frameworks() -> None:
-    assert {found.framework for found in IDS.values()} == set(FRAMEWORKS)
+def test_ids_are_data_of_known_editions() -> None:
+    editions = {(each.name, each.version): each for each in FRAMEWORKS}
+    assert len(editions) == len(FRAMEWORKS)
+    assert {(found.framework, found.version) for found in IDS.values()} == set(editions)
     for name, found in IDS.items():
         assert name == f"{found.framework}:{found.id}"
-        assert found.version == FRAMEWORKS[found.framework].version
+        assert found.basis == editions[found.framework, found.version].basis
         assert " " not in found.id
+
+
+def test_a_threat_with_an_id_of_owasps_last_list_has_one_of_its_newest() -> None:
+    for threat in CROSSWALK:
+        years = {IDS[name].version for name in threat.ids if IDS[name].framework == "OWASP-LLM"}
+        assert years in (set(), {"2025", "2026"}), threat.name

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,8 @@ def training() -> Iterator[Callable[[], None]]:
 
 def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
     """The sealed demo language model with its corpus, base and handed-out releases."""
+    from strongroom.cli.audit_exports import demo_exports
+    from strongroom.cli.audit_poisoned import demo_poisoned
     from strongroom.exposure.demo import language
 
     try:
@@ -138,6 +141,8 @@ def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
         base=base,
         adapter=language.read_releases(folder),
         goals=language.demo_goals(),
+        exports=partial(demo_exports, folder, output.note),
+        poisoned=partial(demo_poisoned, folder, output.note),
     )
 
 

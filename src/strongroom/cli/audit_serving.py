@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ _STOP_SECONDS = 30
 _COMMAND = (sys.executable, "-c", "from strongroom.cli.main import main; main()")
 _KEPT = ("egress", "compute", "text", "pacing", "detection")
 """Sections of the owner's settings that are part of the door's policy and hold no secret."""
+
+_SERVING = ("profile", "threads", "max_streams", "context_length", "patrol_seconds")
 
 
 class ServedDoor:
@@ -76,11 +79,26 @@ class ServedDoor:
         """Somebody will ask and spend."""
         self._used = True
 
+    @contextmanager
+    def aside(self, settings: str) -> Iterator[Server]:
+        """Another server in its place while the block runs, with this ``strongroom.toml``."""
+        file = self.home / "strongroom.toml"
+        own = file.read_text(encoding="utf-8")
+        self.stop()
+        try:
+            file.write_text(settings, encoding="utf-8")
+            with _running(self.home, self.sealed, self._log) as server:
+                yield server
+        finally:
+            file.write_text(own, encoding="utf-8")
+            self._start()
+
     def _start(self) -> None:
         self._used = False
         (self.home / "state" / "egress.state").unlink(missing_ok=True)
-        said = self._stack.enter_context(_running(self.home, self.sealed, self._log))
-        self.url, self.model, self.pid = said["url"], said["model"], said["pid"]
+        server = self._stack.enter_context(_running(self.home, self.sealed, self._log))
+        said = server.said()
+        self.url, self.model, self.pid = said["url"], said["model"], server.pid
 
     def stop(self) -> None:
         """End the server."""
@@ -141,14 +159,15 @@ def _prepare(work: Path, own: Path, home: Home, sealed: Path, passphrase_file: P
     return copy
 
 
-def settings_text(home: Home) -> str:
-    """The audit's ``strongroom.toml``: the owner's limits, its own key, a free port."""
+def settings_text(home: Home, **changed: object) -> str:
+    """The audit's ``strongroom.toml``: the owner's limits, its own key, a free port.
+
+    ``changed``: settings of ``serving`` that are not the owner's.
+    """
     settings = msgspec.to_builtins(home.settings)
     serving = settings["serving"]
     kept: dict[str, Any] = {name: settings[name] for name in _KEPT}
-    kept["serving"] = {
-        name: serving[name] for name in ("profile", "threads", "max_streams", "context_length")
-    }
+    kept["serving"] = {name: serving[name] for name in _SERVING} | changed
     lines = ["[[unlock]]", 'type = "hpke"', 'path = "keys/audit.identity"']
     for name, section in kept.items():
         lines += _table(name, section)
@@ -198,8 +217,29 @@ def run_strongroom(*words: str | Path) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Server:
+    """A ``strongroom serve`` that was started, and the file that takes its errors."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Of the process above all of the server's."""
+        return self.process.pid
+
+    def said(self) -> dict[str, Any]:
+        """Address and model: what it says next, once it listens, for the first time or afresh.
+
+        Raises:
+            ExposureRefused: ``exposure.server_failed``: it ended, or is silent for too long.
+        """
+        return _said(self.process, self.log)
+
+
 @contextmanager
-def _running(home: Path, sealed: Path, log: Path) -> Iterator[dict[str, Any]]:
+def _running(home: Path, sealed: Path, log: Path) -> Iterator[Server]:
     words = ["--home", str(home), "serve", str(sealed), "--port", "0", "--json"]
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -210,7 +250,7 @@ def _running(home: Path, sealed: Path, log: Path) -> Iterator[dict[str, Any]]:
             start_new_session=True,
         )
     try:
-        yield {**_said(process, log), "pid": process.pid}
+        yield Server(process, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

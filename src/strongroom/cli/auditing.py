@@ -7,13 +7,13 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strongroom
 from strongroom.cli.audit_key import public_key
@@ -25,6 +25,7 @@ from strongroom.cli.home import Home
 from strongroom.exposure import audit, registry
 from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.data import Corpus, Split, read_corpus, read_records
+from strongroom.exposure.judge.activations import Exports
 from strongroom.exposure.ladder import Rung
 from strongroom.exposure.model import MODEL_TYPE, classifier_of
 from strongroom.exposure.plan import omitted, plan, rungs_named
@@ -36,13 +37,17 @@ from strongroom.exposure.subjects.system import Whole
 from strongroom.exposure.targets.served_classifier import open_served_classifier
 from strongroom.report.evidence import gathered
 
+if TYPE_CHECKING:
+    from strongroom.cli.audit_poisoned import Made
+
 
 @dataclass(frozen=True)
 class Asked:
     """What the command line asks for. ``data`` is a file, or the demo's own records.
 
     ``shown`` is what the command that runs a cell again calls the model; ``adapter`` and ``goals``
-    are what the demo hands out and asks for; ``endpoint`` is asked in place of a sealed model.
+    are what the demo hands out and asks for, ``exports`` and ``poisoned`` the adapters that it
+    made for drills; ``endpoint`` is asked in place of a sealed model.
     """
 
     sealed: Path
@@ -58,6 +63,8 @@ class Asked:
     shown: str = ""
     adapter: Mapping[str, Any] | None = None
     goals: tuple[Goal, ...] = ()
+    exports: Callable[[], Exports] | None = None
+    poisoned: Callable[[], Made] | None = None
     epsilon: float = 0.06
     endpoint: Endpoint | None = None
     evidence: tuple[Path, ...] = ()
@@ -86,8 +93,13 @@ def measure(home: Home, asked: Asked, progress: audit.Progress | None) -> Result
             door = stack.enter_context(
                 served(home, asked.sealed, model.rungs, asked.passphrase_file)
             )
-        subject, digest = subject_of(kind, model, asked, scale, door)
-        subject = Whole(subject, places(home, model, door, kind, stack, asked.seed))
+        subject, digest = subject_of(home, kind, model, asked, scale, door)
+        around = places(home, model, door, kind, stack, asked.seed)
+        if kind == "causal-lm":
+            from strongroom.cli.auditing_language import gate_places
+
+            around += gate_places(home, model, scale, asked)
+        subject = Whole(subject, around)
         named = Model(model.name, kind, model.release, model.digest, model.rungs)
         return _run(home, asked, named, subject, digest, progress)
 
@@ -153,7 +165,7 @@ def _at_endpoint(asked: Asked, endpoint: Endpoint, scale: Scale) -> tuple[Model,
 
 
 def subject_of(
-    kind: str, model: Opened, asked: Asked, scale: Scale, door: ServedDoor | None
+    home: Home, kind: str, model: Opened, asked: Asked, scale: Scale, door: ServedDoor | None
 ) -> tuple[Subject, str]:
     """The subject, and the digest of its data."""
     if kind == "classifier":
@@ -164,7 +176,7 @@ def subject_of(
     corpus = read_corpus(data) if isinstance(data, Path) else data
     if isinstance(corpus, Split):
         corpus = None
-    subject = language_subject(model, corpus, scale, door, asked)
+    subject = language_subject(home, model, corpus, scale, door, asked)
     return subject, _digest_of(data)
 
 

@@ -3,6 +3,7 @@
 - The holder of the sealed files: copies of them, opened by the owner's own reader.
 - Customers of the served door: organisations of the drill, which the policy does not name.
 - A gateway taken over: a keeper of its own, with a budget small enough to be spent in seconds.
+- A machine that flips a bit of a served keeper's memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from strongroom.artifact.policy import EgressCeiling
 from strongroom.boundary.charging import GRAINS_PER_BIT
 from strongroom.cli.audit_channel import open_channel, taken_over
+from strongroom.cli.audit_memory import ROUND, open_memory
 from strongroom.cli.audit_opening import Opened
 from strongroom.cli.audit_serving import ServedDoor, link_or_copy
 from strongroom.cli.home import Home
@@ -30,6 +32,7 @@ from strongroom.exposure.interface import Budget
 from strongroom.exposure.judge.abuse import AbuseJudge, LimitJudge
 from strongroom.exposure.judge.exfiltration import Allowance, ExfiltrationJudge
 from strongroom.exposure.judge.interface import Judge
+from strongroom.exposure.judge.memory_flip import MemoryFlipJudge
 from strongroom.exposure.judge.tampering import TamperingJudge
 from strongroom.exposure.judge.timing import TimingJudge
 from strongroom.exposure.ladder import LADDER, SERVED, Rung
@@ -58,8 +61,7 @@ _TENANT_SHARE = 0.4
 _CONTEXT = 2048
 _FILES_WHY = (
     "Weights that the owner itself sealed are sealed as they are: what was poisoned before is for "
-    "the backdoor screen. Not run here, so unknown: a bit flipped in a running keeper's memory, "
-    "which is for its patrol, and a poisoned adapter, which is for the gate of adapters."
+    "the backdoor screen, bits flipped in memory are for memory-flip."
 )
 _LIMITS_WHY = (
     "These are the drill's own limits. Where operators set none, only the egress budget stops a "
@@ -93,6 +95,7 @@ def places(
     )
     found += _clocks(kind, rung, serving, public, seed)
     found.append(_channel(door, model, kind, rung, budget, stack))
+    found.append(_memory(home, door, model, kind, rung, stack, seed))
     return found
 
 
@@ -139,6 +142,20 @@ def _open_files(model: Opened, stack: ExitStack, budget: Budget) -> Any:
         return ""
 
     return close({"fresh": fresh, "opens": opens, "spent": meter.spent})
+
+
+def _memory(
+    home: Home,
+    door: ServedDoor,
+    model: Opened,
+    kind: str,
+    rung: Rung,
+    stack: ExitStack,
+    seed: int,
+) -> Place:
+    judge = partial(MemoryFlipJudge, ROUND, home.settings.serving.patrol_seconds)
+    opener = partial(open_memory, home, door, model.tensors, stack, seed)
+    return Place(kind, rung, opener, {"memory-flip": judge})
 
 
 def _granted(model: Opened) -> Rung | None:

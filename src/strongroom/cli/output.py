@@ -16,6 +16,9 @@ from strongroom.errors import StrongroomError
 
 Progress = Callable[[int, int], None]
 
+_UNCUT = 10_000
+"""Columns of characters where nobody looks at a terminal."""
+
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """One JSON object on one line of standard output."""
@@ -30,15 +33,24 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Rows under names of columns, taken from each row by these names."""
+    """Rows under names of columns, taken from each row by these names.
+
+    Only a terminal that is too narrow cuts them, and never the first: a person types that next.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*(name.replace("_", " ") for name in columns), box=None, padding=(0, 2, 0, 0))
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(Text(str(row[name])) for name in columns))
-    Console(highlight=False).print(table)
+        first = len(str(row[columns[0]]))
+        table.columns[0].min_width = max(table.columns[0].min_width or 0, first)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _UNCUT
+    console.print(table)
 
 
 def wrapped(label: str, text: str) -> str:

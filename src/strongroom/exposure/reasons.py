@@ -66,6 +66,11 @@ _ROWS = (
         "This is a result: the door's budget stopped the attack; the refusals are in the cell.",
     ),
     (
+        "exposure.memory_closed",
+        "The memory of the running keeper cannot be written from here: {why}.",
+        "Audit as root, or with CAP_SYS_PTRACE, to see what a flipped bit does.",
+    ),
+    (
         "exposure.target_gone",
         "The process that holds the model has ended: {why}.",
         "Run again: what was measured is kept, and the audit goes on from the next cell.",
@@ -106,7 +111,14 @@ _ROWS = (
         "Use the file that the audit wrote, with the home whose key signed it.",
     ),
 )
-STOPS = frozenset({"exposure.budget_spent", "exposure.time_spent", "exposure.endpoint_refused"})
+STOPS = frozenset(
+    {
+        "exposure.budget_spent",
+        "exposure.time_spent",
+        "exposure.endpoint_refused",
+        "exposure.memory_closed",
+    }
+)
 """Refusals by which a target ends an attack. What was learnt before them is still learnt."""
 
 _SAID = {code: (sentence, action) for code, sentence, action in _ROWS}

@@ -46,17 +46,22 @@ _LANGUAGE = (
     ("language.logit_bias", "LogitBiasRankings"),
     ("language.output_signature", "OutputSignature"),
     ("language.merged_adapters", "MergedAdapters"),
+    ("language.gradient_oracle", "GradientOracle"),
     ("language.random_suffix", "RandomSuffix"),
     ("language.suffix_search", "SuffixSearch"),
 )
 _SYSTEM = (
     ("system.sealed_edit", "SealedEdit"),
+    ("system.memory_flip", "MemoryFlip"),
     ("system.sponge", "Sponge"),
     ("system.many_keys", "ManyKeys"),
     ("system.exfiltration", "Exfiltration"),
     ("system.tenant_timing", "ActivityTiming"),
 )
-_LANGUAGE_SYSTEM = (("system.tenant_timing", "PrefixTiming"),)
+_LANGUAGE_SYSTEM = (
+    ("system.tenant_timing", "PrefixTiming"),
+    ("system.poisoned_adapter", "PoisonedAdapter"),
+)
 _MODULES = {
     "classifier": (*_CLASSIFIER, *_SYSTEM),
     "causal-lm": (*_LANGUAGE, *_SYSTEM, *_LANGUAGE_SYSTEM),

@@ -39,6 +39,8 @@ _BUDGET = Control("budgets of an organisation", "limits.md", "operator", "measur
 _DETECTION = Control("detection of copying", "detection.md", "strongroom", "measured")
 _EGRESS = Control("the egress meter", "egress.md", "strongroom", "measured")
 _SEAL = Control("the sealed model", "concepts.md", "strongroom", "measured")
+_PATROL = Control("the patrol of weights in memory", "integrity.md", "strongroom", "measured")
+_ADAPTERS = Control("the gate of adapters", "adapter-export.md", "strongroom", "measured")
 _LOCKDOWN = Control("the keeper's lock-down", "lockdown.md", "strongroom", "verified")
 _RECORD = Control("the record", "record.md", "strongroom", "verified")
 
@@ -50,6 +52,7 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0024.000",
             "OWASP-ML:ML04:2023",
             "OWASP-LLM:LLM02:2025",
+            "OWASP-LLM:LLM02:2026",
             "OWASP-AITG:AITG-MOD-04",
             "CoSAI-RM:riskInferredSensitiveData",
             "NIST-AML:NISTAML.033",
@@ -69,6 +72,9 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0057",
             "OWASP-ML:ML03:2023",
             "OWASP-LLM:LLM02:2025",
+            "OWASP-LLM:LLM02:2026",
+            "OWASP-LLM:LLM08:2025",
+            "OWASP-LLM:LLM09:2026",
             "OWASP-AITG:AITG-MOD-05",
             "OWASP-AITG:AITG-APP-03",
             "OWASP-AITG:AITG-DAT-01",
@@ -87,6 +93,7 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0014",
             "OWASP-ML:ML05:2023",
             "OWASP-LLM:LLM10:2025",
+            "OWASP-LLM:LLM06:2026",
             "OWASP-AITG:AITG-APP-09",
             "CoSAI-RM:riskModelReverseEngineering",
             "NIST-AML:NISTAML.031",
@@ -106,9 +113,12 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "CoSAI-RM:riskAcceleratorAndSystemSideChannels",
             "RAND-SL:SL3",
             "GPAI-CoP:Commitment-6",
+            "GPAI-CoP:Measure-6.2",
             "OWASP-LLM:LLM03:2025",
+            "OWASP-LLM:LLM02:2026",
+            "OWASP-LLM:LLM04:2026",
         ),
-        (_SEAL, _LOCKDOWN, _EGRESS),
+        (_SEAL, _LOCKDOWN, _EGRESS, _ADAPTERS),
     ),
     Threat(
         "inputs are bent until the answer is wrong",
@@ -135,6 +145,7 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
         (
             "ATLAS:AML.T0054",
             "OWASP-LLM:LLM01:2025",
+            "OWASP-LLM:LLM01:2026",
             "OWASP-AITG:AITG-APP-01",
             "CoSAI-RM:riskPromptInjection",
         ),
@@ -157,10 +168,11 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "CoSAI-RM:riskModelDeploymentTampering",
             "CoSAI-RM:riskAdapterPEFTInjection",
             "OWASP-LLM:LLM04:2025",
+            "OWASP-LLM:LLM05:2026",
             "NIST-AML:NISTAML.023",
             "NIST-AML:NISTAML.013",
         ),
-        (_SEAL,),
+        (_SEAL, _PATROL, _ADAPTERS),
     ),
     Threat(
         "the service is burnt or stalled",
@@ -170,6 +182,7 @@ CROSSWALK: Final[tuple[Threat, ...]] = (
             "ATLAS:AML.T0034",
             "ATLAS:AML.T0034.000",
             "OWASP-LLM:LLM10:2025",
+            "OWASP-LLM:LLM06:2026",
             "OWASP-AITG:AITG-INF-02",
             "CoSAI-RM:riskDenialOfMLService",
             "CoSAI-RM:riskEconomicDenialOfWallet",

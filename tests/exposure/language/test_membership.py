@@ -8,11 +8,10 @@ import pytest
 from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.language.base_ratio import BaseRatio
 from strongroom.exposure.attacks.language.loss import TextLoss
-from strongroom.exposure.attacks.language.membership import TextMembership
 from strongroom.exposure.attacks.language.min_k import MinK, MinKPlusPlus, lowest, standardised
 from strongroom.exposure.attacks.language.text_membership import TextOnlyMembership
 from strongroom.exposure.attacks.language.zlib_ratio import ZlibRatio
-from strongroom.exposure.interface import Knowledge, Knows
+from strongroom.exposure.interface import Attack, Budget, Knowledge, Knows, Scores
 from strongroom.exposure.judge.blind import text_features
 from strongroom.exposure.judge.membership import MembershipJudge
 from strongroom.exposure.targets.in_process_language import open_language
@@ -23,7 +22,7 @@ ATTACKS = [TextLoss(), ZlibRatio(), MinK(), MinKPlusPlus(), BaseRatio(), TextOnl
 BITS = np.arange(120) < 60
 
 
-def verdict(attack: TextMembership, module: object):
+def verdict(attack: Attack, module: object):
     target = open_language(tiny.language(module), attack.rungs[0], tiny.PLENTY)
     knowledge = tiny.knows(tiny.texts(), attack.knowledge[0])
     claims = attack.run(target, knowledge, tiny.PLENTY, 0)
@@ -32,7 +31,7 @@ def verdict(attack: TextMembership, module: object):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_positive_control_a_model_that_learnt_by_heart_tells_its_texts(
-    attack: TextMembership,
+    attack: Attack,
 ) -> None:
     found = verdict(attack, tiny.leaky())
     assert found.status == "measured"
@@ -41,7 +40,7 @@ def test_positive_control_a_model_that_learnt_by_heart_tells_its_texts(
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_negative_control_a_model_that_saw_none_gives_chance(attack: TextMembership) -> None:
+def test_negative_control_a_model_that_saw_none_gives_chance(attack: Attack) -> None:
     found = verdict(attack, tiny.base())
     assert found.figures[0].measured.interval.holds(0.5)
 
@@ -51,6 +50,31 @@ def test_without_the_base_the_ratio_says_what_it_lacks() -> None:
     lacking = Knowledge(Knows.BASE, tiny.texts(), public={"tokenizer": tiny.tokenizer()})
     with pytest.raises(ExposureRefused, match=r"exposure\.knowledge_lacking"):
         BaseRatio().run(target, lacking, tiny.PLENTY, 0)
+
+
+def test_text_alone_claims_after_each_cut_and_keeps_whole_rounds_when_the_budget_ends() -> None:
+    texts, cuts = tiny.texts(), TextOnlyMembership(20, 6)
+    rows = [tiny.tokenizer().encode(text, add_special_tokens=False).ids for text in texts]
+    rounds = -(-(max(map(len, rows)) - 20) // 6)
+    assert rounds > 1
+    whole = cuts.run(
+        open_language(tiny.language(tiny.leaky()), cuts.rungs[0], tiny.PLENTY),
+        tiny.knows(texts, Knows.BASE),
+        tiny.PLENTY,
+        0,
+    )
+    assert len(whole) == rounds
+    short = Budget(whole[0].queries, 1e9)
+    part = cuts.run(
+        open_language(tiny.language(tiny.leaky()), cuts.rungs[0], short),
+        tiny.knows(texts, Knows.BASE),
+        short,
+        0,
+    )
+    assert len(part) == 1
+    assert isinstance(part[0], Scores)
+    assert isinstance(whole[0], Scores)
+    assert np.array_equal(part[0].scores, whole[0].scores)
 
 
 def test_a_text_of_one_token_is_refused() -> None:

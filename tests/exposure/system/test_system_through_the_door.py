@@ -33,15 +33,22 @@ def test_files_door_and_keeper_are_attacked(strongroom, tmp_path: Path) -> None:
     words = ("seal", plain, "--out", sealed, "--rung", "label", "--model-id", "m")
     assert strongroom("--home", home, *words).code == 0
     before = {path.name: path.read_bytes() for path in sealed.iterdir()}
-    names = "sealed-edit,sponge,many-keys,exfiltration,activity-timing"
+    names = "sealed-edit,sponge,many-keys,exfiltration,activity-timing,memory-flip"
     page = tmp_path / "out.html"
     words = ("--attacks", names, "--json", out, "--html", page)
     said = strongroom("--home", home, "audit", sealed, *words)
     assert said.code == 0, said.err
     cells = {cell.attack: cell for cell in read(out).cells}
     assert set(cells) == set(names.split(","))
+    flipped = cells["memory-flip"]
+    if "exposure.memory_closed" in flipped.why:  # only root may
+        assert flipped.status == "not_measurable"
+    else:
+        assert flipped.figures[0].measured.value == 0, flipped.sentence
+        assert "2 of 2 stand in the record, 2 of 2 were served afresh" in flipped.sentence
+        assert flipped.severity == "none"
     for cell in cells.values():
-        assert cell.status == "measured", (cell.attack, cell.why)
+        assert cell is flipped or cell.status == "measured", (cell.attack, cell.why)
     assert (cells["sealed-edit"].rung, cells["sponge"].rung) == ("closed", "label")
     assert [cells[name].served for name in ("many-keys", "sealed-edit")] == [True, False]
     assert cells["sealed-edit"].figures[0].measured.value == 0

@@ -126,8 +126,12 @@ def preferred() -> str:
     return "fashion" if FASHION_FOLDER.is_dir() else "digits"
 
 
-def demo_classifier(name: str | None = None, cache: Path | None = None) -> DemoClassifier:
+def demo_classifier(
+    name: str | None = None, cache: Path | None = None, seed: int = SEED
+) -> DemoClassifier:
     """The model of that name (``preferred()`` by default), from the cache or trained now.
+
+    Another ``seed`` is another model of the same recipe, trained on other records.
 
     Raises:
         FileNotFoundError: the data are not installed.
@@ -136,12 +140,12 @@ def demo_classifier(name: str | None = None, cache: Path | None = None) -> DemoC
     name, cache = name or preferred(), cache or cache_folder()
     plan = PLANS[name]
     data = plan.load()
-    order = np.random.default_rng(SEED).permutation(len(data.train_labels))
+    order = np.random.default_rng(seed).permutation(len(data.train_labels))
     first, rest = order[: plan.candidates], order[plan.candidates :]
     candidates = Records(data.train_inputs[first], data.train_labels[first])
-    members = halves(1, plan.candidates, SEED)[0]
+    members = halves(1, plan.candidates, seed)[0]
     inputs, labels = _tensors(candidates)
-    module = cached_model(cache, plan.recipe, inputs[members], labels[members], SEED)
+    module = cached_model(cache, plan.recipe, inputs[members], labels[members], seed)
     return DemoClassifier(
         name, plan, _config(plan.recipe, data), module, candidates, members.numpy(),
         Records(data.train_inputs[rest], data.train_labels[rest]),

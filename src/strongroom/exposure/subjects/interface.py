@@ -41,7 +41,7 @@ class Scale:
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale("quick", 20_000, 60.0, (100, 400, 1600), 600, 16, False),
+        Scale("quick", 20_000, 30.0, (100, 400, 1600), 600, 16, False),
         Scale("standard", 100_000, 300.0, (100, 400, 1600, 6400), 3000, 32, True),
         Scale("deep", 1_000_000, 1800.0, (100, 400, 1600, 6400, 25_600), 10_000, 64, True),
     )

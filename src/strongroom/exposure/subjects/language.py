@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from strongroom.exposure.attacks.language.final_layer import FinalLayer, head_of, sampled_tokens
+from strongroom.exposure.attacks.language.gradient_oracle import GradientOracle
 from strongroom.exposure.attacks.language.language_cloning import Predictor, said_of
 from strongroom.exposure.attacks.language.logit_bias import LogitBias
 from strongroom.exposure.attacks.language.questions import Goal
@@ -23,6 +24,7 @@ from strongroom.exposure.interface import (
     Knowledge,
     Knows,
 )
+from strongroom.exposure.judge.activations import ActivationsJudge, Exports
 from strongroom.exposure.judge.embedded_words import EmbeddedWordsJudge
 from strongroom.exposure.judge.facts import FactsJudge, Truth
 from strongroom.exposure.judge.interface import Judge
@@ -54,6 +56,7 @@ class LanguageSubject(TextSubject):
         scale: how much of everything.
         served: how the door is reached, by rung.
         adapter: merged fine-tunes that were handed out (``RELEASE/NAME``), or None.
+        exports: makes the adapters of the gradient oracle's drill when it runs; None: nobody does.
         goals: what searches for prompts are to make it say; none leaves them out.
         seed: of choices.
     """
@@ -77,18 +80,24 @@ class LanguageSubject(TextSubject):
         served: Mapping[Rung, Opener],
         *,
         adapter: Mapping[str, Any] | None = None,
+        exports: Callable[[], Exports] | None = None,
         goals: Sequence[Goal] = (),
         seed: int = 0,
     ) -> None:
         super().__init__(corpus, base, model.tokenizer, scale, served, seed)
         self._adapter = None if adapter is None else dict(adapter)
+        self._make_exports = exports
+        self._exports: Exports | None = None
         self._goals = tuple(goals)
         self._model = model
         self._said: dict[tuple[int, ...], tuple[Integers, Floats]] = {}
 
     def in_process(self, rung: Rung, budget: Budget) -> Any:
         """See the base."""
-        return open_language(self._model, rung, budget, adapter=self._adapter)
+        handed = self._adapter
+        if self._exports is not None:
+            handed = {**(handed or {}), **self._exports.tensors}
+        return open_language(self._model, rung, budget, adapter=handed)
 
     def facts(self) -> dict[str, str]:
         """See the base."""
@@ -97,6 +106,8 @@ class LanguageSubject(TextSubject):
     def knowledge(self, attack: Attack, level: Knows, seed: int) -> Knowledge:
         """See the base."""
         known = super().knowledge(attack, level, seed)
+        if isinstance(attack, GradientOracle):
+            self._drilled()  # what is handed out
         if attack.family is Family.INVERSION:
             theirs, ours = self._embedded
             return dataclasses.replace(known, data=theirs, asked=self._model.embedded(ours))
@@ -115,6 +126,8 @@ class LanguageSubject(TextSubject):
                 return FactsJudge(bias_truths(self._model.module, seed, self._public), LAYER)
             case Family.REVERSE if attack.name == "output-signature":
                 return FactsJudge(self._signature(), "the base")
+            case Family.BASE if isinstance(attack, GradientOracle):
+                return ActivationsJudge(self._drilled(), seed=seed)
             case Family.BASE:
                 return FactsJudge(self._base_weights(), "the base's weights")
             case Family.OUTPUT:
@@ -173,6 +186,14 @@ class LanguageSubject(TextSubject):
             name: Truth(module.get_parameter(name).detach().float().numpy(), within=1e-5)
             for name in names
         }
+
+    def _drilled(self) -> Exports:
+        if self._exports is None:
+            if self._make_exports is None:
+                what = "adapters by the owner's limits; --budget standard trains some"
+                raise refuse("exposure.knowledge_lacking", what=what)
+            self._exports = self._make_exports()
+        return self._exports
 
     def _output_judge(self, seed: int) -> Judge:
         chance = np.random.default_rng(seed)

@@ -1,10 +1,12 @@
 """Targets of attacks on the system around a model: what somebody at one place of it can do.
 
-Three places, each with a narrow object of its own; none leads to another:
+Five places, each with a narrow object of its own; none leads to another:
 
 - the holder of a sealed model's files alters copies of it and has them opened (``SealedFiles``);
 - customers send requests and see answers, refusals and their own clock (``Door``, ``Rounds``);
-- who has taken over the gateway speaks to the keeper directly, under any name (``Channel``).
+- who has taken over the gateway speaks to the keeper directly, under any name (``Channel``);
+- who can change the machine's memory flips a bit of a running keeper's (``RunningKeeper``);
+- a customer whose training data are his own asks for a name for his adapter (``AdapterGate``).
 
 All state in ``spent()`` what was counted; refusals are counted by their codes.
 """
@@ -111,3 +113,45 @@ class Channel(Counted, Protocol):
 
     def exchange(self, asks: Sequence[Ask]) -> Sequence[Heard]:
         """Send all asks at once; what came back for each."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What became of a keeper that was watched: seconds until it ended, and until it served again.
+
+    Both are infinite where it did not happen.
+    """
+
+    wait: float
+    afresh: float
+
+
+@runtime_checkable
+class RunningKeeper(Counted, Protocol):
+    """A served model, and the memory of the keeper that holds it."""
+
+    def watch(self, flip: bool) -> Watched:
+        """Watch it for some rounds of its patrol, after one bit of a weight was flipped, or not."""
+
+    def recorded(self) -> int:
+        """How many faults of keepers stand in the record by now."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the gate says of an adapter: codes of checks that failed, and what its scan flags."""
+
+    refused: tuple[str, ...]
+    flagged: int
+    matrices: int
+
+
+@runtime_checkable
+class AdapterGate(Counted, Protocol):
+    """The gate of adapters, as a customer meets it who wants a name for his own."""
+
+    def names(self) -> tuple[str, ...]:
+        """The adapters that can be asked about."""
+
+    def promoted(self, name: str) -> Judged:
+        """Ask for a name for one of them."""

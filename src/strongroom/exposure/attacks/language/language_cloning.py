@@ -59,7 +59,7 @@ class LanguageCloning(Attack):
     family = Family.CLONING
     goal = "Teach a student to answer as the model does, from its answers alone."
     rungs = (Rung.TEXT, Rung.TOPK)
-    quick: ClassVar[tuple[Rung, ...]] = (Rung.TEXT,)
+    quick: ClassVar[tuple[Rung, ...]] = ()
     knowledge = (Knows.DATA, Knows.BASE)
     applies: ClassVar[tuple[Literal["classifier", "causal-lm"], ...]] = ("causal-lm",)
     taxonomy = ("ATLAS:AML.T0024.002", "OWASP-LLM:LLM10:2025")

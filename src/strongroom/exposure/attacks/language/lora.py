@@ -90,7 +90,7 @@ def fine_tune(
     ]
     for number, batch in enumerate(batches):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * _schedule(number, len(batches))
+            group["lr"] = recipe.rate * rate_share(number, len(batches))
         loss = _loss(module, layers, [rows[i] for i in batch], [kept[i] for i in batch])
         optimiser.zero_grad()
         torch.autograd.backward(loss)
@@ -165,8 +165,8 @@ def _batches(rows: Sequence[Lesson], size: int, seed: int) -> Iterator[list[int]
     yield from batches
 
 
-def _schedule(number: int, total: int) -> float:
-    """Linear rise over a twentieth, then a cosine down to a tenth."""
+def rate_share(number: int, total: int) -> float:
+    """Of the rate at a step: linear rise over a twentieth, then a cosine down to a tenth."""
     rise = max(1, total // 20)
     if number < rise:
         return (number + 1) / rise

@@ -50,10 +50,10 @@ class MergedAdapters(Attack):
 
 
 def by_weight(tensors: Mapping[str, Any]) -> dict[str, list[Floats]]:
-    """The merges of each weight, in the order of releases."""
+    """The merges of each weight, in the order of releases; other names are other attacks'."""
     found: dict[str, list[Floats]] = defaultdict(list)
     for name in sorted(tensors):
         _release, separator, weight = name.partition(SEPARATOR)
-        if separator:
+        if separator and SEPARATOR not in weight:
             found[weight].append(tensors[name].detach().float().numpy())
     return dict(found)

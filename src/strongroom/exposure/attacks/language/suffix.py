@@ -25,7 +25,7 @@ _GROUP = 8
 _TOGETHER = (2, 4, 8)
 
 
-_RATE = 50
+_RATE = 100
 """Tokens a second that any machine puts through the model for one goal, all work counted."""
 
 

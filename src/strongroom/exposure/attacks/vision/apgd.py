@@ -29,7 +29,7 @@ from strongroom.exposure.ladder import Rung
 
 from .box import Box, seeded
 from .evasion import Evasion, claim, own_model, question
-from .pgd import Network
+from .pgd import Network, quick
 from .recipe import logits_of
 from .view import public
 
@@ -104,9 +104,9 @@ def apgd(
     Raises:
         KeyError: ``loss`` is neither ``ce`` nor ``dlr``.
     """
-    by, function = seeded(seed), LOSSES[loss]
+    by, function, asked = seeded(seed), LOSSES[loss], quick(network, inputs)
     found = [
-        _walk(network, part, truth, Box.around(part, epsilon, bounds), epsilon, steps, function, by)
+        _walk(asked, part, truth, Box.around(part, epsilon, bounds), epsilon, steps, function, by)
         for part, truth in zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True)
     ]
     return torch.cat(found)

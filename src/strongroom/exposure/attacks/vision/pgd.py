@@ -2,17 +2,22 @@
 
 The plain attack walks every image for every step. Here each forward pass does two things, judging
 the point that the last step reached and giving the next gradient, and an image leaves the batch as
-soon as it is misread. The images that remain are the hard ones, so the robust accuracy is that of
-the plain attack and the work is that of its hard part.
+soon as it is misread. The images that remain are the hard ones, so the work is that of the plain
+attack's hard part.
+
+Steps shrink from epsilon to nothing instead of all being alike: the first ones cross the ball, so
+that images which can be misread leave at once, the last ones settle on an edge of the box instead
+of jumping over it. It is as strong as equal steps or stronger (``docs/performance.md``).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from strongroom.exposure.interface import Budget, Claim, Knowledge, Knows
@@ -24,8 +29,19 @@ from .evasion import Evasion, claim, own_model, question
 Network = Callable[[Tensor], Tensor]
 """Inputs (rows, *shape) to logits (rows, classes), differentiable."""
 
-_STEP_OF_EPSILON = 2.5
-"""Madry's step: 2.5 epsilon over the number of steps, so that the walk can cross the ball."""
+
+def quick(network: Network, inputs: Tensor) -> Network:
+    """``network`` as the walks ask it: a frozen copy, for images with its channels last.
+
+    Convolutions and poolings are then up to half as fast again on a processor; sums are added in
+    another order, so that logits differ in their last bits. A function that is no module stays.
+    """
+    if not isinstance(network, nn.Module):
+        return network
+    own = copy.deepcopy(network).requires_grad_(False)
+    if inputs.ndim == 4:
+        own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return own
 
 
 def pgd(
@@ -43,11 +59,15 @@ def pgd(
     """Inputs of shape (rows, *shape), moved by at most ``epsilon`` (L-infinity), misread if found.
 
     An image that the attack does not break comes back as the last point tried.
+
+    Args:
+        step_size: of every step, in the inputs' own range; left out, steps shrink evenly from
+            ``epsilon``.
     """
-    step = step_size or _STEP_OF_EPSILON * epsilon / steps
-    by = seeded(seed)
+    sizes = [step_size or epsilon * (1 - count / steps) for count in range(steps)]
+    by, asked = seeded(seed), quick(network, inputs)
     found = [
-        _walk(network, part, truth, Box.around(part, epsilon, bounds), steps, step, by)
+        _walk(asked, part, truth, Box.around(part, epsilon, bounds), sizes, by)
         for part, truth in zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True)
     ]
     return torch.cat(found)
@@ -58,8 +78,7 @@ def _walk(
     inputs: Tensor,
     labels: Tensor,
     box: Box,
-    steps: int,
-    step: float,
+    sizes: Sequence[float],
     by: torch.Generator,
 ) -> Tensor:
     reached = inputs.clone()
@@ -67,7 +86,7 @@ def _walk(
         active = torch.nonzero(network(inputs).argmax(1) == labels)[:, 0]
     box, labels = box.rows(active), labels[active]
     points = box.draw(by)
-    for _ in range(steps):
+    for size in sizes:
         if not len(active):
             return reached
         points.requires_grad_(True)
@@ -79,7 +98,7 @@ def _walk(
             reached[active[~held]] = points[~held]
             active, labels, box = active[held], labels[held], box.rows(held)
             points, gradient = points[held], gradient[held]
-        points = box.project(points.add_(gradient.sign(), alpha=step))
+        points = box.project(points.add_(gradient.sign(), alpha=size))
     reached[active] = points
     return reached
 
