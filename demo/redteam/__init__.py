@@ -1,0 +1,1 @@
+"""Other people's red-team tools, configured for the door."""
