@@ -21,7 +21,7 @@ from strongroom.keeper import patrol
 from strongroom.keeper.engine.classifier import SmallClassifier, parse_classifier_config
 from strongroom.keeper.engine.factory import build_engine
 from strongroom.keeper.engine.interface import CausalEngine, GenerateJob
-from strongroom.keeper.engine.llama_model import Compute
+from strongroom.keeper.engine.llama_model import Compute, native_bf16
 from strongroom.keeper.patrol import Patrol, seen_at
 
 from .tiny import CONFIG, shapes, write_tiny_llama
@@ -46,6 +46,8 @@ class Watched:
     """A tiny Llama in an arena of its own, and a patrol of it."""
 
     def __init__(self, compute: Compute, dtype: torch.dtype) -> None:
+        if compute == "bfloat16" and not native_bf16():
+            pytest.skip("this processor has no bf16 instructions")
         places, size = {}, 0
         for name, shape in shapes().items():
             places[name] = (size, shape)

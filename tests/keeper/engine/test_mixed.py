@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from strongroom.errors import RequestRefused
+from strongroom.errors import EnvironmentLacks, RequestRefused
+from strongroom.keeper.engine import llama_model
 from strongroom.keeper.engine.adapter import Adapter, place_shapes, weight_name
 from strongroom.keeper.engine.interface import GenerateJob, StepResult
 from strongroom.keeper.engine.llama import LlamaEngine
 from strongroom.keeper.engine.llama_config import parse_llama_config
+from strongroom.keeper.engine.llama_model import native_bf16
 
 from .models import config_bytes, drain, engine_of, make, tokens_of
 from .test_no_new_code import FORBID, child
@@ -91,6 +93,8 @@ def assert_same(found: list[StepResult], expected: list[StepResult]) -> None:
 
 def test_bf16_kernels_carry_adapters_within_their_own_rounding() -> None:
     """No further from exact float32 than twice what the same kernels' merged bf16 weights are."""
+    if not native_bf16():
+        pytest.skip("this processor has no bf16 instructions")
     model = make(initializer_range=0.1).bfloat16()
     adapter = adapter_of(model, 3)
     exact = merged(copy.deepcopy(model).float(), adapter)
@@ -106,6 +110,16 @@ def test_bf16_kernels_carry_adapters_within_their_own_rounding() -> None:
     shared = near.keys() & true.keys()
     assert len(shared) >= 4
     assert max(abs(near[token] - true[token]) for token in shared) <= max(2 * far, 0.02)
+
+
+def test_bf16_kernels_are_refused_where_the_processor_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(llama_model, "native_bf16", lambda: False)
+    with pytest.raises(EnvironmentLacks) as refused:
+        engine_of(make().bfloat16(), compute="bfloat16")
+    assert refused.value.code == "keeper.no_native_bf16"
+    assert alone(make().bfloat16(), 1, compute="auto")
 
 
 def _first(model: Any, compute: str) -> list[tuple[int, float]]:

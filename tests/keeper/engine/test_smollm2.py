@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from strongroom.keeper.engine.factory import build_engine
 from strongroom.keeper.engine.interface import StepResult
 from strongroom.keeper.engine.llama import LlamaEngine
+from strongroom.keeper.engine.llama_model import native_bf16
 
 from .models import drain, greedy, reference, tokens_of
 
@@ -73,7 +74,7 @@ def test_bf16_is_as_close_to_float32_as_transformers_in_bf16(
     the second token of each answer, whose first token is fed back alone.
     """
     half = transformers.AutoModelForCausalLM.from_pretrained(smollm2_dir, dtype=torch.bfloat16)
-    if compute == "bfloat16" and not torch.cpu._is_avx512_bf16_supported():
+    if compute == "bfloat16" and not native_bf16():
         pytest.skip("this processor has no bf16 instructions")
     engine = build(smollm2_dir, compute)
     ours, theirs = [], []

@@ -45,7 +45,7 @@ def build_engine(
         ConfigurationRefused: ``keeper.model_config_invalid``,
             ``keeper.unsupported_architecture``, ``keeper.model_tensors_mismatch``,
             ``keeper.context_too_long``.
-        EnvironmentLacks: ``keeper.no_onednn``.
+        EnvironmentLacks: ``keeper.no_onednn``, ``keeper.no_native_bf16``.
     """
     if "config.json" not in files:
         raise refuse("The sealed model has no config.json.")

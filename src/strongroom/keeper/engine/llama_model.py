@@ -47,7 +47,8 @@ class LlamaModel:
 
     Raises:
         ConfigurationRefused: ``keeper.model_tensors_mismatch``.
-        EnvironmentLacks: ``keeper.no_onednn`` if packing was asked for and torch lacks oneDNN.
+        EnvironmentLacks: ``keeper.no_onednn`` if packing was asked for and torch lacks oneDNN,
+            ``keeper.no_native_bf16`` if bfloat16 was and the processor lacks it.
     """
 
     def __init__(
@@ -223,6 +224,12 @@ def _choose(
             action="Install torch's own CPU wheel.",
         )
     if compute == "bfloat16":
+        if not native_bf16():
+            raise EnvironmentLacks(
+                "keeper.no_native_bf16",
+                "This processor does not multiply bfloat16 itself, as the bfloat16 kernels do.",
+                action="Leave the choice to compute = auto.",
+            )
         native: list[Layer] = [NativeLayer(layer, config) for layer in weights.layers]
         return native, NativeHead(weights.norm, weights.head, config), native
     packed: list[Layer] = [PackedLayer(layer, config) for layer in weights.layers]
@@ -233,10 +240,10 @@ def _choose(
 def resolved(compute: Compute, tensors: Tensors) -> Compute:
     """``bfloat16`` where ``auto`` means that here; otherwise ``compute``."""
     first = tensors.get("model.layers.0.self_attn.q_proj.weight")
-    native = first is not None and first.dtype == torch.bfloat16 and _native_bf16()
+    native = first is not None and first.dtype == torch.bfloat16 and native_bf16()
     return "bfloat16" if compute == "auto" and native else compute
 
 
-def _native_bf16() -> bool:
+def native_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
