@@ -96,6 +96,14 @@ class Browser:
             time.sleep(0.02)
         return self.url == url
 
+    def comes_to_say(self, text: str) -> bool:
+        """Whether the page says ``text`` before long; between two pages there is none to read."""
+        script = f"return document.body !== null && document.body.innerText.includes({text!r})"
+        until = time.monotonic() + 10
+        while not (said := self.run(script)) and time.monotonic() < until:
+            time.sleep(0.02)
+        return bool(said)
+
     def press(self, key: str) -> None:
         """One key, wherever the focus is."""
         presses = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]

@@ -59,7 +59,7 @@ def test_an_operator_logs_in_and_out(served: Served, browser: Browser) -> None:
     assert browser.url == served.url + "/login"
     browser.type("#key", "sro_not-a-key")
     browser.click("form button")
-    assert "That key is not in force." in browser.text()
+    assert browser.comes_to_say("That key is not in force.")
     browser.type("#key", served.world.key)
     browser.click("form button")
     assert browser.arrives(served.url + "/")
