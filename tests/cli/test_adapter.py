@@ -9,7 +9,6 @@ import shutil
 import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyrage
 import pytest
@@ -18,12 +17,10 @@ from safetensors.torch import load
 from strongroom.cli.home import open_home
 from strongroom.keeper.engine.adapter import peft_names
 from strongroom.ledger.entries import AdapterPromoted, AdapterReleased, AdapterRolledBack
-from strongroom.ledger.log_key import LogKey
-from strongroom.ledger.opening import look
-from strongroom.ledger.reading import records
 from strongroom.store.tuning import open_tuning_store
 from strongroom.tune.export.factors import canonical_factors
 from tests.cli.conftest import Made, Runs, command
+from tests.cli.records import recorded
 from tests.cli.test_tune import SETTINGS, conversations, opened
 
 pytestmark = pytest.mark.slow
@@ -91,13 +88,6 @@ def trained(original: Trained, tmp_path: Path) -> Trained:
     home = tmp_path / "home"
     shutil.copytree(original.home, home)
     return replace(original, home=home)
-
-
-def recorded(home: Path) -> list[Any]:
-    key = LogKey.load(home / "keys" / "log.key")
-    folder, verified = look(home / "state", "operator", key.public)
-    found = records(folder, verified.published.size, verified.unpublished)
-    return [each.entry for each in found]
 
 
 def test_an_adapter_leaves_once_refactored_encrypted_and_counted(

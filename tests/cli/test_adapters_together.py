@@ -12,10 +12,8 @@ import openai
 import pytest
 
 from strongroom.ledger.entries import RequestIntent, TuningChanged
-from strongroom.ledger.log_key import LogKey
-from strongroom.ledger.opening import look
-from strongroom.ledger.reading import records
 from tests.cli.conftest import Made, Runs
+from tests.cli.records import recorded
 from tests.cli.test_serve import served
 from tests.cli.test_tune import conversations, with_settings
 from tests.cli.tiny_llama import TEXT
@@ -58,13 +56,6 @@ def at_once(talks: list[Talk]) -> bool:
     for thread in threads:
         thread.join(60)
     return max(talk.at[0] for talk in talks) < min(talk.at[-1] for talk in talks)
-
-
-def recorded(home: Path, log: str) -> list[Any]:
-    key = LogKey.load(home / "keys" / "log.key")
-    folder, verified = look(home / "state", log, key.public)
-    found = records(folder, verified.published.size, verified.unpublished)
-    return [each.entry for each in found]
 
 
 def test_each_organisation_gets_its_own_adapter_while_others_get_theirs(

@@ -11,14 +11,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from strongroom.cli.main import run
 from strongroom.cli.tune_running import CHECKPOINT
 from strongroom.cli.tune_session import next_session
 from strongroom.cli.tune_workload import locked
+from strongroom.ledger.entries import SessionChanged
 from strongroom.store.sessions import StoredRequest, StoredSession
 from strongroom.store.tuning import TuningStore, open_tuning_store
 from strongroom.tune.policy import Tuning
+from tests.cli.records import recorded
 
 MANIFEST = "aa" * 32
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path) -> Path:
+    assert run(["init", "--home", str(tmp_path / "home")]) == 0
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -35,7 +44,11 @@ def place(tmp_path: Path, store: TuningStore, **limits: Any) -> Any:
         return tmp_path / name
 
     tuning = Tuning(**({"primitives": True, "idle_seconds": 100.0} | limits))
-    home = SimpleNamespace(settings=SimpleNamespace(tuning=tuning))
+    home = tmp_path / "home"
+    settings = SimpleNamespace(tuning=tuning)
+    home = SimpleNamespace(
+        settings=settings, log_key=home / "keys" / "log.key", state=home / "state"
+    )
     plan = SimpleNamespace(home=home, manifest=SimpleNamespace(digest=MANIFEST))
     return SimpleNamespace(plan=plan, store=store, folder=folder)
 
@@ -54,12 +67,12 @@ def session(name: str, used: float, **fields: Any) -> StoredSession:
 
 
 def test_the_oldest_that_is_used_and_has_no_runner_is_next(
-    tmp_path: Path, store: TuningStore
+    tmp_path: Path, store: TuningStore, home: Path
 ) -> None:
     now, here = time.time(), place(tmp_path, store)
     assert next_session(here) is None
     for each in (
-        session("idle", now - 101),
+        session("idle", now - 101, step=3),
         session("held", now),
         session("other", now, manifest="bb" * 32),
         session("next", now),
@@ -81,6 +94,8 @@ def test_the_oldest_that_is_used_and_has_no_runner_is_next(
     assert refused is not None
     assert (ended.status, refused.status, refused.error) == ("over", "refused", "tune.session_over")
     assert "nothing was asked of it for 100 seconds" in refused.reason
+    (over,) = [each for each in recorded(home) if isinstance(each, SessionChanged)]
+    assert (over.session, over.change, over.code, over.steps) == ("idle", "over", "", 3)
     held = next_session(here)
     assert held is not None
     assert held.id == "held"  # its runner is gone

@@ -146,6 +146,7 @@ def test_every_other_kind_of_entry_is_told_in_words() -> None:
         release_entries.DerivationNoted("acme/student", 1, DIGEST, "acme/tiny", 1, DIGEST),
         entries.Committed("watermark_key", DIGEST, "tiny", 1, DIGEST),
         entries.TuningChanged("j", "Globex", "m", DIGEST, DIGEST, "failed", code="tune.diverged"),
+        entries.SessionChanged("s", "Globex", "m", DIGEST, "over", 3),
         entries.AdapterReleased(DIGEST, DIGEST, DIGEST, True),
         entries.StudentReleased(DIGEST, DIGEST, DIGEST, False),
     ]
@@ -158,7 +159,11 @@ def test_every_other_kind_of_entry_is_told_in_words() -> None:
     assert acts[-1].detail == "organisation Globex: extraction"
     assert acts[-1].by == "ada"
     assert acts[0].what == "student refused"
-    assert (acts[2].what, acts[2].detail) == ("tuning failed", "j of Globex over m: tune.diverged")
+    assert (acts[2].what, acts[2].detail) == (
+        "training session over",
+        "s of Globex over m, 3 steps",
+    )
+    assert (acts[3].what, acts[3].detail) == ("tuning failed", "j of Globex over m: tune.diverged")
     assert log.fold.switched_by == {("organisation", "Globex"): "ada"}
     assert acts[-6].at.tzinfo is UTC
     assert acts[-6].detail == f"k until {datetime.fromtimestamp(1_800_003_600, UTC):%Y-%m-%d %H:%M}"

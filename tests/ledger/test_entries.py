@@ -12,7 +12,7 @@ import rfc8785
 
 from strongroom.errors import StrongroomError
 from strongroom.ledger import entries
-from strongroom.ledger.entries import AnyEntry, Recorded, Refused, TuningChanged
+from strongroom.ledger.entries import AnyEntry, Recorded, Refused, SessionChanged, TuningChanged
 from strongroom.ledger.release_entries import KeyReleased
 from tests.ledger.logs import final, intent, switched
 
@@ -22,6 +22,7 @@ SAMPLES: list[AnyEntry] = [
     final(1),
     switched(),
     TuningChanged("ftjob-1", "acme", "m", "a" * 64, "b" * 64, "sealed", "k", "c" * 64),
+    SessionChanged("session-1", "acme", "m", "a" * 64, "over", 3, code="tune.diverged"),
     Refused("r-9", "gateway.bad_parameter", 400),
     KeyReleased(
         "d", "k", "keyring", "a" * 64, "b" * 64, "local", "c" * 64, "SOFTWARE-ONLY", 5, "s"

@@ -1,4 +1,4 @@
-"""The changes of tuning jobs that runners and operators make, in the operators' log.
+"""The changes of tuning jobs and sessions that runners and operators make, in the operators' log.
 
 A job that cannot be recorded is not kept; the rules are those of ``tune.recording``.
 """
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from strongroom.cli import identities
 from strongroom.errors import StrongroomError
 from strongroom.ledger.log_key import LogKey
-from strongroom.tune.recording import Change, changed
+from strongroom.tune.recording import Change, changed, session_changed
 
 if TYPE_CHECKING:
     from strongroom.cli.home import Home
+    from strongroom.store.sessions import StoredSession
     from strongroom.store.tuning import Allow, StoredJob, TuningStore
 
 
@@ -57,3 +58,12 @@ def keep(
     except StrongroomError as error:
         record(home, job, "failed", code=error.code, by=by)
         raise
+
+
+def session_over(home: Home, session: StoredSession, code: str) -> None:
+    """Record that a session is over; durable when it returns.
+
+    Raises:
+        StrongroomError: ``ledger.*``; it is over all the same.
+    """
+    identities.record(home, session_changed(session, "over", code=code, by=identities.by()))

@@ -205,7 +205,7 @@ def next_session(place: Place) -> StoredSession | None:
     for session in place.store.open_sessions(place.plan.manifest.digest):
         with suppress(ConfigurationRefused), locked(place, session.id):
             if reason := idle(session, place):
-                _end(place, session, reason)
+                _end(place, session, reason, "")
             else:
                 return session
     return None
@@ -221,17 +221,17 @@ def run_session(place: Place, session: StoredSession) -> None:
     with locked(place, session.id):  # (1)
         if not place.store.session_is(session.id, "live"):
             return
-        reason = ""
+        reason = code = ""
         try:
             with Holding(place, session.id) as holding:
                 reason = holding.hold(session)
         except StrongroomError as error:
             if not error.code.startswith(OWN_FAULTS):
                 raise
-            reason = error.message
+            reason, code = error.message, error.code
         finally:
             if reason:
-                _end(place, session, reason)  # (5)
+                _end(place, session, reason, code)  # (5)
             else:
                 place.store.session_is(session.id, "waiting")
 
@@ -245,8 +245,11 @@ def idle(session: StoredSession, place: Place) -> str:
     return f"nothing was asked of it for {limit:g} seconds."
 
 
-def _end(place: Place, session: StoredSession, reason: str) -> None:
-    place.store.session_is(session.id, "over", str(refuse("tune.session_over", why=reason).message))
+def _end(place: Place, session: StoredSession, reason: str, code: str) -> None:
+    ended = refuse("tune.session_over", why=reason)
+    if place.store.session_is(session.id, "over", str(ended.message)):
+        over = place.store.session(session.id) or session
+        tune_record.session_over(place.plan.home, over, code)
     (place.folder(session.id) / CHECKPOINT).unlink(missing_ok=True)
 
 

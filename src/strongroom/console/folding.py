@@ -282,6 +282,10 @@ def _told(entry: entries.AnyEntry) -> tuple[str, str, str]:
             what = f"{entry.job} of {entry.organisation} over {entry.model}"
             detail = f"{what}: {became}" if became else what
             return f"tuning {entry.change}", detail, entry.by or entry.key_id
+        case entries.SessionChanged():
+            what = f"{entry.session} of {entry.organisation} over {entry.model}"
+            detail = f"{what}, {entry.steps} steps" if entry.change == "over" else what
+            return f"training session {entry.change}", detail, entry.by or entry.key_id
         case entries.AdapterReleased() | entries.StudentReleased():
             kind = "adapter" if isinstance(entry, entries.AdapterReleased) else "student"
             passed = "released" if entry.passed else "refused"

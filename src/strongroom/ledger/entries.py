@@ -200,6 +200,23 @@ class TuningChanged(Entry, frozen=True):
     by: OptionalIdentifier = ""
 
 
+class SessionChanged(Entry, frozen=True):
+    """A customer began to steer training step by step, or it is over, after ``steps`` of them.
+
+    ``began`` stands before the session does; ``code`` says why it is over, if not for want of use.
+    """
+
+    session: Identifier
+    organisation: Organisation
+    model: Identifier
+    base_digest: Digest
+    change: Literal["began", "over"]
+    steps: Count = 0
+    key_id: OptionalIdentifier = ""
+    code: OptionalCode = ""
+    by: OptionalIdentifier = ""
+
+
 class AdapterReleased(Entry, frozen=True):
     """An adapter passed its release gate, or (``passed`` false) did not."""
 
@@ -280,6 +297,7 @@ AnyEntry = (
     | Signal
     | KeeperFault
     | TuningChanged
+    | SessionChanged
     | AdapterReleased
     | StudentReleased
     | AdapterPromoted

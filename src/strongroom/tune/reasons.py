@@ -61,7 +61,8 @@ _REQUEST: Final = (
     (
         "tune.steps_refused",
         "{value} steps are not between {least} and {limit}.",
-        "Ask for a number of steps within the owner's bounds.",
+        "Ask for steps within the owner's bounds; an epoch goes once through the conversations, a "
+        "batch of them a step.",
     ),
     (
         "tune.batch_refused",

@@ -1,4 +1,4 @@
-"""What stands in the record of a tuning job: the same for owners and customers.
+"""What stands in the record of tuning jobs and sessions: the same for owners and customers.
 
 1. ``created`` is durable before the job is kept, ``sealed`` and ``failed`` before it ends so. What
    takes something away is done first: ``cancelled`` follows the cancelling.
@@ -6,6 +6,7 @@
    says, and then either the job was never kept, or it is still open and its next runner goes on:
    the last entry of a job holds.
 3. Of what a job learns from, the record has a keyed digest of its digest.
+4. Sessions likewise: ``began`` before one is there, ``over`` once it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from strongroom.ledger.entries import TuningChanged
+from strongroom.ledger.entries import SessionChanged, TuningChanged
+from strongroom.store.sessions import StoredSession
 from strongroom.store.tuning import StoredJob
 
 Change = Literal["created", "cancelled", "sealed", "failed"]
@@ -39,6 +41,28 @@ def changed(
         change=change,
         key_id=key_id,
         manifest_digest=manifest_digest,
+        code=code,
+        by=by,
+    )
+
+
+def session_changed(
+    session: StoredSession,
+    change: Literal["began", "over"],
+    *,
+    key_id: str = "",
+    code: str = "",
+    by: str = "",
+) -> SessionChanged:
+    """The entry for a change of ``session``."""
+    return SessionChanged(
+        session=session.id,
+        organisation=session.organisation,
+        model=session.model,
+        base_digest=session.manifest,
+        change=change,
+        steps=session.step,
+        key_id=key_id,
         code=code,
         by=by,
     )

@@ -17,6 +17,7 @@ from gateway.fake_keeper import SPECIAL, TEMPLATE
 from strongroom.gateway.chat_template import ChatTemplate
 from strongroom.gateway.schema import Message
 from strongroom.gateway.tokenizing import ModelTokenizer
+from strongroom.ledger.entries import SessionChanged
 from strongroom.store.tuning import TuningStore, open_tuning_store
 from strongroom.tune.chat_lines import Turn
 from strongroom.tune.dataset import mark
@@ -210,6 +211,31 @@ def test_what_leaks_is_refused_by_name(granted: tuple[Door, TuningStore], card: 
     assert store.next_request(session) is None
     for gone in ("load_weights", "copy_weights", "save_weights_external", "create_custom_loss"):
         assert caller.refused(gone)[0] == "gateway.no_route"
+
+
+def test_a_session_is_recorded_before_it_is_there(
+    granted: tuple[Door, TuningStore], card: Any
+) -> None:
+    caller, store = newcomer(granted, "recorded"), granted[1]
+
+    def recorded() -> list[SessionChanged]:
+        found = [each for each in granted[0].records() if isinstance(each, SessionChanged)]
+        return [each for each in found if each.organisation == "recorded"]
+
+    assert not recorded()
+    session = caller.begin()
+    assert caller.begin() == session  # asked again, it is the same
+    (began,) = recorded()
+    assert (began.session, began.change, began.code) == (session, "began", "")
+    assert (began.base_digest, began.key_id) == (card.manifest_digest, caller.key.split("_")[1])
+    for number in range(1, LIMITS.most_open_jobs):
+        caller.begin(number)
+    one_more = model(LIMITS.most_open_jobs)
+    assert caller.refused("create_model", one_more)[0] == "gateway.sessions_busy"
+    *_, began, over = recorded()
+    assert (began.change, over.change, over.code) == ("began", "over", "gateway.sessions_busy")
+    assert began.session == over.session
+    assert store.session(over.session) is None
 
 
 def batch(session: str, data: list[Any], **changes: Any) -> bytes:

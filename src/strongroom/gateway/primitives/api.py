@@ -20,9 +20,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from strongroom.errors import RequestRefused
+from strongroom.errors import RequestRefused, StrongroomError
 from strongroom.gateway.adapters import Adapters
 from strongroom.gateway.http import Request
+from strongroom.gateway.identity import Caller
 from strongroom.gateway.ids import new_id
 from strongroom.gateway.openai_api import OpenAIApi
 from strongroom.gateway.pipeline.desk import Desk
@@ -32,10 +33,12 @@ from strongroom.gateway.primitives.sampling import KEPT_SECONDS, SampleAnswer, s
 from strongroom.gateway.refusals import Refusal
 from strongroom.gateway.served_model import ServedModel
 from strongroom.gateway.tuning_desk import Admitted, Handler, aside, by_method, there
+from strongroom.ledger.entries import SessionChanged
 from strongroom.store.sessions import RequestKind, StoredRequest, StoredSession
 from strongroom.store.tuning import TuningStore
 from strongroom.tune.frames import pack_examples
 from strongroom.tune.policy import Policy, Tuning
+from strongroom.tune.recording import session_changed
 
 PREFIX: Final = "/api/v1/"
 PROTOBUF: Final = "application/x-protobuf"
@@ -164,10 +167,25 @@ class PrimitivesApi:
             )
             store = self._store()
             await aside(store.forget_requests, now - KEPT_SECONDS)
-            if not await aside(store.add_session, session, self._tuning.most_open_jobs):
-                raise _busy("sessions that are not over", self._tuning.most_open_jobs, 30)
+            if await aside(store.session, session.id) is None:  # that client asks again
+                await self._begin(store, session, caller)
             named = {"request_id": _request_id(session.id, 0), "model_id": session.id}
             await request.answer(named)
+
+    async def _begin(self, store: TuningStore, session: StoredSession, caller: Caller) -> None:
+        """Recorded before it is kept; refuses with 503 and 429."""
+        await self._record(session_changed(session, "began", key_id=caller.key_id))
+        if not await aside(store.add_session, session, self._tuning.most_open_jobs):
+            refusal = _busy("sessions that are not over", self._tuning.most_open_jobs, 30)
+            over = session_changed(session, "over", key_id=caller.key_id, code=refusal.code)
+            await self._record(over)
+            raise refusal
+
+    async def _record(self, entry: SessionChanged) -> None:
+        try:
+            await self._desk.record.append(entry)
+        except StrongroomError as error:
+            raise self._desk.record_failed(error) from None
 
     async def _info(self, request: Request) -> None:
         async with self._admitted(request) as caller:
