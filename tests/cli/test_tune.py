@@ -161,6 +161,13 @@ def test_bad_lines_are_listed_and_nothing_starts(
     assert "2 of 42 lines" in said.err
     assert [each["line"] for each in said.json["lines"]] == [41, 42]
     assert said.json["lines"][1]["why"] == "it is not JSON"
+    jobs = made.home / "state" / "tuning"
+    before = set(jobs.iterdir()) if jobs.exists() else set()
+    repeated = b"\n".join(data.read_bytes().splitlines()[:1] * 40)
+    data.write_bytes(repeated)  # good lines, which only the training process can judge
+    said = strongroom("--home", made.home, "tune", "create", made.sealed, data, "--json")
+    assert said.refusal == "tune.too_few_sequences"
+    assert set(jobs.iterdir()) == before
     assert strongroom("--home", made.home, "tune", "list", "--json").json["jobs"] == []
     said = strongroom(
         "--home", made.home, "tune", "create", made.sealed, data, "--rank", "65", "--json"

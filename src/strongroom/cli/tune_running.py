@@ -207,21 +207,25 @@ def create(
     recipe = grant(wish, policy)
     require_lines(raw, policy)
     job_id = new_id("ftjob-")
-    with locked(place, job_id), Training(place, job_id) as training:  # (1), (2)
-        job = make_job(
-            training.dataset(raw, policy),
-            recipe,
-            job_id=job_id,
-            organisation=organisation,
-            name=name,
-            base=(place.plan.model_name, place.plan.manifest.digest),
-            dp=policy.dp,
-            epsilon=wish.privacy_epsilon,
-        )
-        allow = partial(require_budget, policy.dp, job[0])
-        tune_record.keep(place.plan.home, place.store, *job, allow)
-        place.store.begin(job_id, int(time.time()))
-        became = settle(place, job[0], lambda: _went(place, training, job[0], tell))
+    try:
+        with locked(place, job_id), Training(place, job_id) as training:  # (1), (2)
+            job = make_job(
+                training.dataset(raw, policy),
+                recipe,
+                job_id=job_id,
+                organisation=organisation,
+                name=name,
+                base=(place.plan.model_name, place.plan.manifest.digest),
+                dp=policy.dp,
+                epsilon=wish.privacy_epsilon,
+            )
+            allow = partial(require_budget, policy.dp, job[0])
+            tune_record.keep(place.plan.home, place.store, *job, allow)
+            place.store.begin(job_id, int(time.time()))
+            became = settle(place, job[0], lambda: _went(place, training, job[0], tell))
+    finally:
+        if place.store.job(job_id) is None:
+            shutil.rmtree(place.folder(job_id))
     return job[0], became
 
 
