@@ -260,7 +260,7 @@ def attacked(
         blocks = torch.bmm(per[0].transpose(1, 2), per[1]).view(POOL, -1) / (BATCH * LENGTH)
         size = len(own[place][0]) // tokens
         mean = blocks.mean(0) * BATCH
-        nothing = background = torch.zeros(1, x.shape[1])
+        nothing = background = torch.zeros(delta.shape[1], x.shape[1])
         if how.same:
             a, b = trained(mean.view(1, -1, x.shape[1]), BACKGROUND, how, by)
             background = torch.einsum("jor,jri->oi", b, a) / BACKGROUND
