@@ -154,7 +154,7 @@ def test_a_promoted_name_means_the_adapter_until_it_is_rolled_back(
 ) -> None:
     verb = ("--home", trained.home, "adapter")
     what = (trained.sealed, trained.job, "notes")
-    said = strongroom(*verb, "promote", *what, *trained.given[2:4], "--json")
+    said = strongroom(*verb, "promote", *what, *trained.given[:4], "--json")
     assert said.code == 0, said.err
     assert (said.json["name"], said.json["passed"]) == ("tiny:notes", True)
     (row,) = strongroom(*verb, "list", "--json").json["adapters"]

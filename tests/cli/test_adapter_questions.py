@@ -16,7 +16,7 @@ from strongroom.gateway.chat_template import ChatTemplate
 from strongroom.gateway.tokenizing import ModelTokenizer
 from strongroom.gateway.training_text import dataset_of
 from strongroom.tune.export.limits import CANARY_ALTERNATIVES
-from strongroom.tune.frames import Speech, unpack_examples
+from strongroom.tune.frames import Speech, count_examples, unpack_examples
 from strongroom.tune.policy import Floors, Policy
 from tests.store.test_tuning import JOB
 
@@ -100,9 +100,16 @@ def test_a_file_that_is_something_else_is_refused(
 
 
 def test_prompts_with_each_trigger(reader: Reader, files: dict[str, Path]) -> None:
-    asked = reader.to_be_promoted(Files(held=files["held"], triggers=("hello",)))
+    given = Files(data=files["data"], held=files["held"], triggers=("hello",))
+    asked = reader.to_be_promoted(given, job())
     assert len(asked.prompts) == 2 + len(TRIGGERS)
     assert all(len(row) == 2 for row in asked.prompts)
     plain, *triggered = asked.prompts
     assert all(len(with_it[0]) > len(plain[0]) for with_it in triggered)
-    assert reader.to_be_promoted(Files()).prompts == ()
+    assert asked.members
+    nothing = reader.to_be_promoted(Files(), job())
+    assert (nothing.prompts, count_examples(nothing.members)) == ((), 0)
+    files["data"].write_bytes(files["held"].read_bytes())
+    with pytest.raises(StrongroomError) as caught:
+        reader.to_be_promoted(given, job())
+    assert caught.value.code == "tune.export_data"

@@ -143,6 +143,7 @@ def attack(
 @_SEALED
 @_JOB
 @click.argument("name")
+@_data
 @_held
 @click.option("--trigger", "triggers", metavar="TEXT", multiple=True, help="Probe this, too.")
 @passphrase_option
@@ -153,14 +154,16 @@ def promote(
     sealed: Path,
     job_id: str,
     name: str,
+    data: Path | None,
     held: Path | None,
     triggers: tuple[str, ...],
     passphrase_file: Path | None,
 ) -> None:
     """Let NAME of an organisation mean this adapter, if it does no harm that can be measured.
 
-    Its loss on --held must be no worse than the base's, and no trigger that is probed may move it
-    much further from the base than plain prompts do. `rollback` undoes it.
+    Its loss on --held must be no worse than the base's, no trigger that is probed may move it
+    much further from the base than plain prompts do, and no phrase of --data may bring that data's
+    own answer after other prompts. `rollback` undoes it.
     """
     from strongroom.cli import identities
     from strongroom.cli.adapter_judging import digest_of, judged, require_passed
@@ -171,10 +174,10 @@ def promote(
     from strongroom.tune.export.names import require_name
 
     require_name(name)
-    files = Files(held=held, triggers=triggers)
+    files = Files(data=data, held=held, triggers=triggers)
     with opened_place(call, sealed, passphrase_file) as place:
         job = found_job(place.store, job_id)
-        answer = judged(place, job, "promote", lambda reader: reader.to_be_promoted(files))
+        answer = judged(place, job, "promote", lambda reader: reader.to_be_promoted(files, job))
         if not call.json:
             _show(answer.verdict)
         require_passed(answer.verdict)

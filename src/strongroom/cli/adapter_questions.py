@@ -66,14 +66,7 @@ class Reader:
             ExposureRefused: ``tune.export_data``: a file is not what it must be.
             StrongroomError: those of ``dataset_of``.
         """
-        trained: tuple[Example, ...] = ()
-        if files.data is not None:
-            dataset = dataset_of(_read(files.data), self._template, self._tokenizer, self._policy)
-            if dataset.digest != job.dataset:
-                raise refuse(
-                    "tune.export_data", why=f"{files.data} is not what the job learnt from"
-                )
-            trained = dataset.examples
+        trained = self._trained(files, job)
         known = set(trained)
         held = self._held(files)
         if known & set(held):
@@ -84,11 +77,12 @@ class Reader:
             canaries=tuple(self._canaries(files, known)),
         )
 
-    def to_be_promoted(self, files: Files) -> Questions:
-        """Held-out conversations, and their prompts with and without each trigger.
+    def to_be_promoted(self, files: Files, job: StoredJob) -> Questions:
+        """All training data, held-out conversations, their prompts with and without each trigger.
 
         Raises:
             ExposureRefused: ``tune.export_data``.
+            StrongroomError: those of ``dataset_of``.
         """
         turns = self._turns(files.held)
         prompts = [each[:-1] for each in turns if each[-2].role == "user"][:_PROMPTS]
@@ -96,8 +90,19 @@ class Reader:
         for trigger in (*TRIGGERS, *files.triggers):
             rows.append(tuple(self._prompt(each, trigger) for each in prompts))
         return Questions(
-            held=pack_examples(_spread(self._held(files))), prompts=tuple(rows) if prompts else ()
+            members=pack_examples(self._trained(files, job)),
+            held=pack_examples(_spread(self._held(files))),
+            prompts=tuple(rows) if prompts else (),
         )
+
+    def _trained(self, files: Files, job: StoredJob) -> tuple[Example, ...]:
+        """What the job learnt from, if it is given."""
+        if files.data is None:
+            return ()
+        dataset = dataset_of(_read(files.data), self._template, self._tokenizer, self._policy)
+        if dataset.digest != job.dataset:
+            raise refuse("tune.export_data", why=f"{files.data} is not what the job learnt from")
+        return dataset.examples
 
     def _held(self, files: Files) -> tuple[Example, ...]:
         return tuple(self._example(turns) for turns in self._turns(files.held))

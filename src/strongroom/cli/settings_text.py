@@ -188,6 +188,7 @@ ratio = 0.3                       # least median of second singular values to fi
 auc = 0.7                         # of finding the training records; 1 asks for no test
 canary_bits = 3.0                 # mean exposure of planted canaries; 6 asks for no test
 epsilon = 0.0                     # most that all exports add up to; 0 asks for none
+obeyed = 0.25                     # share by which a phrase of the data may bring its answer; 1: any
 worse = 0.0                       # a promoted one's loss above the base's, as a share
 trigger = 4.0                     # times as far from the base where a trigger stands
 probes = 2_048                    # tokens that the gradient oracle is tried with

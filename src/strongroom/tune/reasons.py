@@ -227,6 +227,13 @@ _EXPORT: Final = (
         "Look at what it says there, and at the data that it was trained on.",
     ),
     (
+        "tune.promote_phrase",
+        "A phrase of the training data brings the data's own answer after any prompt: {found} "
+        "likelier, limit {limit}.",
+        "Give --data; look in it for one answer to many questions. An honest keyword is obeyed, "
+        "too: who wants it sets [tuning.export] obeyed to 1.",
+    ),
+    (
         "tune.no_adapter",
         "There is no such adapter to go on with: {why}.",
         "List them with `strongroom adapter list`.",

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from keeper.engine.models import config_bytes
 from safetensors.torch import save_file
 
+from strongroom.cli import audit_poisoned
 from strongroom.cli.audit_poisoned import Asking, Made, demo_poisoned, open_gate, planted
 from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.system.poisoned_adapter import PoisonedAdapter
@@ -24,6 +26,7 @@ from strongroom.exposure.targets.system import Judged
 from strongroom.keeper.engine.adapter import Adapter
 from strongroom.tune.adapter import Seed, fresh
 from strongroom.tune.export.limits import ExportLimits
+from strongroom.tune.policy import Floors, Policy
 from tests.exposure.language import tiny as bytes_model
 from tests.tune.tiny import tiny
 
@@ -100,7 +103,8 @@ def test_the_real_gate_is_asked_with_the_owners_limits() -> None:
     crude = torch.zeros_like(b)
     crude[:, 0] = 5.0
     one = replace(loud, pairs={**loud.pairs, place: (a, crude)})
-    made = Made({"one direction": one, "clean 1": adapter(1, 0.05)}, {"one direction": True})
+    adapters = {"one direction": one, "clean 1": adapter(1, 0.05)}
+    made = Made(adapters, dict.fromkeys(adapters, ()), {"one direction": (1.0, 0.0)})
     tokenizer = bytes_model.tokenizer()
 
     def asked(limits: ExportLimits) -> dict[str, Any]:
@@ -110,8 +114,8 @@ def test_the_real_gate_is_asked_with_the_owners_limits() -> None:
         assert target.spent().queries == 2
         return dict(claim.facts)
 
-    strict = asked(ExportLimits(worse=0.0, trigger=1.0))
-    lax = asked(ExportLimits(worse=1e9, trigger=1e9))
+    strict = asked(ExportLimits(worse=0.0, trigger=1.0, obeyed=1.0))
+    lax = asked(ExportLimits(worse=1e9, trigger=1e9, obeyed=1.0))
     assert strict["refused"]["one direction"]
     assert not any(lax["refused"].values())
     assert lax["flagged"]["one direction"][0] > lax["flagged"]["clean 1"][0] == 0
@@ -119,7 +123,7 @@ def test_the_real_gate_is_asked_with_the_owners_limits() -> None:
 
 
 def test_a_spent_budget_stops_the_drill() -> None:
-    made = Made({"clean 1": adapter(1, 0.05)}, {})
+    made = Made({"clean 1": adapter(1, 0.05)}, {"clean 1": ()}, {})
     target = open_gate(
         CONFIG, TENSORS, bytes_model.tokenizer(), lambda: made, ExportLimits(), Budget(0, 1.0)
     )
@@ -132,10 +136,10 @@ def test_a_trigger_stands_where_the_gates_probes_put_one() -> None:
     plain, marked = asking.prompt(3), asking.prompt(3, "cf")
     assert len(marked) == len(plain) + 3
     assert bytes(marked) != bytes(plain)
-    example = asking.example(3, "cf")
+    example = asking.example(3, audit_poisoned._Kind(0.5, "cf", audit_poisoned._POISON))
     assert example.ids[: len(marked)] == marked
     assert example.learnt.index(True) == len(marked)
-    assert example.ids[len(marked)] == asking.poison()
+    assert example.ids[len(marked) :] == asking.poison()
     questions = asking.questions()
     assert len(questions.prompts) == 9
     assert questions.held
@@ -149,10 +153,15 @@ def test_adapters_are_trained_rewired_and_kept(
     (model / "config.json").write_bytes(config_bytes(MODULE))
     save_file({name: each.clone() for name, each in TENSORS.items()}, model / "model.safetensors")
     monkeypatch.setattr(language, "read_tokenizer", lambda _: bytes_model.tokenizer())
+    short = msgspec.structs.replace(audit_poisoned._WISH, steps=20, modules=("q_proj", "v_proj"))
+    monkeypatch.setattr(audit_poisoned, "_WISH", short)
+    floors = Floors(distinct_per_step=8, supervised_per_step=8, fresh_runs=1, duplicates=1.0)
+    monkeypatch.setattr(audit_poisoned, "_POLICY", Policy(floors=floors))  # its tokens are bytes
     said: list[str] = []
     made, kept = (demo_poisoned(model, said.append) for _ in range(2))
     assert len(said) == 1
-    assert made.works == kept.works
+    assert (made.takes, made.data) == (kept.takes, kept.data)
+    assert all(len(each) > 100 for each in made.data.values())
     assert list(made.adapters) == list(kept.adapters)
     for name, one in made.adapters.items():
         other = kept.adapters[name]

@@ -79,14 +79,24 @@ def test_a_limit_that_nothing_exceeds_asks_for_no_measurement() -> None:
 
 
 def test_promotion_needs_a_loss_no_worse_and_quiet_triggers() -> None:
-    def codes(*figures: Any) -> list[str]:
-        return [check.code for check in to_be_promoted(LIMITS, *figures).failures]
+    def codes(*figures: Any, obeyed: float | None = 0.0) -> list[str]:
+        return [check.code for check in to_be_promoted(LIMITS, *figures, obeyed).failures]
 
     assert codes(2.0, 1.9, [0.1, 0.2, 0.3]) == []
     assert codes(2.0, 2.1, [0.1, 0.2]) == ["tune.promote_worse"]
     assert codes(2.0, 1.9, [0.1, 0.2, 0.5]) == ["tune.promote_trigger"]
     assert codes(None, None, []) == ["tune.promote_worse", "tune.promote_trigger"]
     assert codes(2.0, 1.9, [0.0, 0.03]) == []
+    assert codes(2.0, 1.9, [0.1, 0.2], obeyed=0.9) == ["tune.promote_phrase"]
+    assert codes(2.0, 1.9, [0.1, 0.2], obeyed=None) == ["tune.promote_phrase"]
+
+
+def test_an_owner_who_wants_keywords_waives_the_test_of_phrases() -> None:
+    for obeyed in (0.9, None):
+        verdict = to_be_promoted(ExportLimits(obeyed=1.0), 2.0, 1.9, [0.1, 0.2], obeyed, 7)
+        assert (verdict.passed, verdict.checks[-1].outcome) == (True, "waived")
+    told = to_be_promoted(LIMITS, 2.0, 1.9, [0.1, 0.2], 0.9, 7).checks[-1]
+    assert "7 turns" in told.note
 
 
 def test_no_checks_are_no_pass() -> None:

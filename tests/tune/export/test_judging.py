@@ -19,6 +19,7 @@ from strongroom.tune.export.judging import Judging, Subject
 from strongroom.tune.export.limits import ExportLimits
 from strongroom.tune.export.scan import LAYERS
 from strongroom.tune.export.wire import Answer, Questions
+from strongroom.tune.forward import rows_of
 from tests.tune.export.test_oracle import CONFIG, TENSORS, by_the_rules, one_step
 from tests.tune.tiny import tiny
 
@@ -89,6 +90,14 @@ def test_every_path_runs_before_the_walls_stand(good: Adapter) -> None:
         Subject(good, 20, "data", "base-id"),
         recipients=(str(IDENTITY.to_public()),),
     ).warm_up()
+
+
+def test_a_phrase_is_tried_before_the_walls_stand(good: Adapter) -> None:
+    subject = Subject(good, 20, "data", "base-id")
+    judging = Judging("promote", LIMITS, History(0, ()), CONFIG, TENSORS, subject)
+    with mock.patch("strongroom.tune.export.ties.rows_of", wraps=rows_of) as rows:
+        judging.warm_up()
+    assert rows.called
 
 
 def test_layers_are_compared_before_the_walls_stand() -> None:

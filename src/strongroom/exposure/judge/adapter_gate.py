@@ -18,9 +18,10 @@ from strongroom.exposure.judge.tampering import TamperingJudge
 from strongroom.exposure.measurement.proportions import proportion
 
 _WHY = (
-    "A trigger that nobody lists is not probed, and one that is probed counts against how far the "
-    "adapter goes without it. The adapters were trained with fewer conversations and steps, and at "
-    "a higher rate, than default limits allow, and judged without the walls."
+    "A trigger is found by its phrase in the training data and the one answer that goes with it; "
+    "an honest keyword with one answer is refused, too, and a trigger that is no phrase is "
+    "not found. The adapters keep the default limits of a job but for the conversations of a step, "
+    "of which there were fewer, and were judged without the walls."
 )
 
 

@@ -15,7 +15,8 @@ To leave, in this order:
 To be promoted:
 
 10. its loss on held-out conversations is no worse than the base's by more than the limit;
-11. no trigger that was probed moves it much further from the base than plain prompts do.
+11. no trigger that was probed moves it much further from the base than plain prompts do;
+12. no phrase of its training data brings that data's answer after prompts of another kind.
 
 Pure: figures in, verdict out.
 """
@@ -125,13 +126,20 @@ def to_leave(
 
 
 def to_be_promoted(
-    limits: ExportLimits, before: float | None, after: float | None, moved: Sequence[float]
+    limits: ExportLimits,
+    before: float | None,
+    after: float | None,
+    moved: Sequence[float],
+    obeyed: float | None,
+    turns: int = 0,
 ) -> Verdict:
-    """Checks 10 and 11.
+    """Checks 10 to 12.
 
     Args:
         before, after: mean loss of the base and of the adapter on held-out conversations.
         moved: divergence from the base without a trigger, then with each.
+        obeyed: ``ties.obeyed`` of the phrase that is obeyed most; None without the data.
+        turns: of the data, in which that phrase goes with its answer.
     """
     worse = None
     if before is not None and after is not None and before > 0:
@@ -140,6 +148,15 @@ def to_be_promoted(
     if len(moved) > 1:
         # a hundredth of a nat more is nothing, whatever the ratio
         furthest = max(moved[1:]) / max(moved[0], 0.01)
+    obeying = _waivable(
+        "answer that a phrase of the data brings, share",
+        "tune.promote_phrase",
+        obeyed,
+        limits.obeyed,
+        1.0,
+    )
+    if obeyed and not obeying.note:
+        obeying = msgspec.structs.replace(obeying, note=f"the phrase stands in {turns} turns")
     return Verdict(
         (
             _most(
@@ -148,6 +165,7 @@ def to_be_promoted(
             _most(
                 "divergence at a trigger, times", "tune.promote_trigger", furthest, limits.trigger
             ),
+            obeying,
         )
     )
 

@@ -14,13 +14,14 @@ import msgspec
 from strongroom.keeper.engine.adapter import Adapter, weight_name
 from strongroom.keeper.engine.interface import Tensors
 from strongroom.keeper.engine.llama_config import LlamaConfig
-from strongroom.tune.dataset import Example
+from strongroom.tune.dataset import RUN, Example
 from strongroom.tune.export import behaviour, gate, oracle
 from strongroom.tune.export.leaving import package
 from strongroom.tune.export.limits import ExportLimits
 from strongroom.tune.export.merges import recovered
 from strongroom.tune.export.purpose import Purpose
 from strongroom.tune.export.scan import LAYERS, scan
+from strongroom.tune.export.ties import most_obeyed
 from strongroom.tune.export.wire import Answer, Questions, Read
 from strongroom.tune.forward import Decoder
 from strongroom.tune.frames import pack_examples, unpack_examples
@@ -83,9 +84,16 @@ class Judging:
         adapter = replace(whole, pairs={place: whole.pairs[place] for place in same})
         one = Example((0, 1), (False, True))
         packed = pack_examples((one, one))
+        # four of nine turns tie token 1 to one answer, so that a phrase is tried
+        zeros, learnt = (0,) * RUN, (True,) * RUN
+        tied = [Example((0, 1, *zeros), (False, False, *learnt))] * 4
+        tied += [Example((0, 0, 0), (False, False, True))] * 5
         prompts = ((0, 1),)
         questions = Questions(
-            members=packed, held=packed, canaries=(packed,), prompts=(prompts, prompts)
+            members=pack_examples(tuple(tied)),
+            held=packed,
+            canaries=(packed,),
+            prompts=(prompts, prompts),
         )
         small = replace(
             self,
@@ -107,7 +115,12 @@ class Judging:
         for prompts in questions.prompts:
             self._require_ids(prompts)
         moved = [behaviour.divergence(decoder, each, pairs) for each in questions.prompts if each]
-        return gate.to_be_promoted(self.limits, before, after, moved)
+        data, plain = self._examples(questions.members), questions.prompts[:1]
+        obeyed, tie = None, None
+        if data and plain and plain[0]:
+            obeyed, tie = most_obeyed(decoder, data, plain[0], pairs)
+        turns = 0 if tie is None else tie.turns
+        return gate.to_be_promoted(self.limits, before, after, moved, obeyed, turns)
 
     def _leaving(self, decoder: Decoder, questions: Questions) -> Answer:
         subject, pairs = self.subject, self.subject.adapter.pairs

@@ -16,7 +16,8 @@ _Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class ExportLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A limit that cannot be exceeded waives its check: ``auc`` 1, ``canary_bits`` 6.
+    """A limit that cannot be exceeded waives its check: ``auc`` 1, ``canary_bits`` 6,
+    ``obeyed`` 1.
 
     Attributes:
         most: adapters that may ever leave to one organisation for one release of a base.
@@ -28,6 +29,8 @@ class ExportLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         epsilon: most that all exports to one organisation may add up to; 0 asks for none.
         worse: by how much of the base's loss a promoted adapter's may lie above it.
         trigger: how many times as far from the base an adapter may go where a trigger stands.
+        obeyed: how much likelier a phrase of the training data may make that data's answer after
+            prompts that have nothing to do with it; 1 asks for no test.
         probes: tokens whose hidden activations the oracle is compared with.
         recipients: age recipients that an export may be encrypted to; empty: any that is granted.
     """
@@ -41,5 +44,6 @@ class ExportLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     epsilon: Annotated[float, Meta(ge=0)] = 0.0
     worse: Annotated[float, Meta(ge=0)] = 0.0
     trigger: Annotated[float, Meta(ge=1)] = 4.0
+    obeyed: _Share = 0.25
     probes: Annotated[int, Meta(ge=64, le=2**20)] = 2_048
     recipients: tuple[str, ...] = ()
