@@ -168,7 +168,7 @@ def plan(each: int) -> Iterator[tuple[str, float, int]]:
         for rate in (0.01, 0.02, 0.05, 0.2):
             yield "word", rate, seed
         for kind in ("pair", "late", "quiet"):
-            yield kind, 0.1, seed
+            yield kind, 0.2, seed
 
 
 def main() -> None:
