@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
+from strongroom.artifact.manifest import read_manifest
 from strongroom.cli.distilling import registered
 from strongroom.cli.home import open_home
 from strongroom.cli.main import run
@@ -129,6 +131,62 @@ def test_a_copy_of_the_teacher_is_refused_and_the_refusal_recorded(
     assert "distil.gate_failed" in refusal(capfd)
     assert owner.released() == [*before, False]
     assert not (owner.folder / "copied" / "release.json").exists()
+
+
+def stranger(owner: Owner) -> Path:
+    """Another sealed model of the owner's, of the teacher's shape, with weights of its own."""
+    made: dict[str, Any] = load_file(owner.folder / "plain" / "model.safetensors")
+    draw = torch.Generator().manual_seed(9)
+    plain, sealed = owner.folder / "stranger", owner.folder / "stranger.sealed"
+    if not sealed.exists():
+        plain.mkdir()
+        (plain / "config.json").write_bytes((owner.folder / "plain" / "config.json").read_bytes())
+        drawn = {
+            name: torch.randn(each.shape, generator=draw) * each.std()
+            for name, each in made.items()
+        }
+        save_file(drawn, plain / "model.safetensors")
+        words = ("seal", str(plain), "--out", str(sealed), "--model-id", "stranger")
+        assert run(["--home", str(owner.home), *words]) == 0
+    return sealed
+
+
+def test_a_student_with_tensors_of_another_sealed_model_is_refused(
+    owner: Owner, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert owner.on("plan", "beside.json") == 0
+    assert owner.on("run", "beside.json", "beside") == 0
+    sealed, student = stranger(owner), owner.folder / "beside"
+    words = (owner.sealed, owner.folder / "beside.json", student, "--data", owner.data)
+    every = ("--beside", sealed, "--beside", sealed, "--beside", owner.sealed, "--json")
+    digest = read_manifest(sealed, open_home(owner.home).trust).digest
+
+    def found(*given: str | Path) -> tuple[int, list[dict[str, Any]]]:
+        capfd.readouterr()
+        code = owner("gate", *words, *given, "--json")
+        checks = json.loads(capfd.readouterr().out)["checks"]
+        return code, [each for each in checks if digest in each["note"]]
+
+    code, (check,) = found(*every)  # once, however often it is named; the teacher has its own
+    assert code == 0
+    assert check["outcome"] == "passed"
+    assert check["name"] == f"likeness to the tensors of sealed model {digest[:16]}"
+    path = student / "model.safetensors"
+    own = load_file(path)
+    stolen = load_file(owner.folder / "stranger" / "model.safetensors")
+    order = torch.randperm(len(stolen["first.weight"]), generator=torch.Generator().manual_seed(1))
+    save_file(own | {"first.weight": -2 * stolen["first.weight"][order]}, path)
+    assert not found()[1]  # nobody who is not asked about it sees it
+    code, (check,) = found("--beside", sealed)
+    assert code == 11
+    assert check["outcome"] == "failed"
+    assert check["value"] > 0.9
+    save_file(own, path)
+    owner.register("beside.json", "beside", capfd)
+    assert owner("release", *words, "--beside", sealed) == 0
+    public = bytes.fromhex(owner.public.read_text())
+    stated = checked(student, student / "release.json", public)
+    assert any(digest in each.note for each in stated.verdict.checks)
 
 
 def test_a_registration_is_of_these_weights_and_of_that_teacher(

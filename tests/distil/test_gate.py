@@ -17,7 +17,7 @@ from strongroom.distil.division import Division, divide
 from strongroom.distil.gate import judge, transfer
 from strongroom.distil.making import Workshop
 from strongroom.distil.plan import Grants
-from strongroom.distil.similarity import copied
+from strongroom.distil.similarity import copied, matrices
 from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.vision.recipe import build, logits_of, train
 from strongroom.exposure.attacks.vision.references import References, train_references
@@ -136,14 +136,14 @@ def test_a_teacher_s_tensors_are_seen_however_they_are_dressed(
         finetuned(demo.module, workshop),
         finetuned(half, workshop),
     ):
-        assert copied(copy_, teacher, others.networks) > 0.5
+        assert copied(copy_, matrices(teacher), others.networks) > 0.5
     for own in (labelled[0], soft[0], *train_references(
         plan().teachers(workshop.config),
         torch.from_numpy(workshop.division.asked.inputs),
         torch.from_numpy(workshop.division.asked.labels), 10, 7000).networks):  # fmt: skip
-        assert copied(own, teacher, others.networks) < 0.4
+        assert copied(own, matrices(teacher), others.networks) < 0.4
     with pytest.raises(ValueError, match="independent"):
-        copied(half, teacher, [])
+        copied(half, matrices(teacher), [])
 
 
 def test_a_rotated_matrix_is_seen_by_its_gram(workshop: Workshop, others: References) -> None:
@@ -152,7 +152,7 @@ def test_a_rotated_matrix_is_seen_by_its_gram(workshop: Workshop, others: Refere
     weight = turned[1].weight  # type: ignore[index]
     turn = torch.linalg.qr(torch.randn(len(weight), len(weight)))[0]
     weight.data = turn @ weight
-    assert copied(turned, teacher, others.networks) > 0.9
+    assert copied(turned, matrices(teacher), others.networks) > 0.9
 
 
 def test_a_student_started_from_the_teacher_needs_a_grant(workshop: Workshop) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,10 +9,10 @@ import click
 from strongroom.cli import output
 from strongroom.cli.call import Call, passphrase_option, shared_options
 from strongroom.cli.distilling import (
+    Given,
     digest,
     in_records,
     judged,
-    make_folder,
     registered,
     require_made_by,
     require_passed,
@@ -27,6 +26,13 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _STATEMENT = "release.json"
 _corpus_option = click.option(
     "--corpus", metavar="FILE", type=_FILE, help="Public texts for a language model's student."
+)
+_beside_option = click.option(
+    "--beside",
+    metavar="SEALED",
+    type=_FOLDER,
+    multiple=True,
+    help="Another model that the student must not hold. Repeatable.",
 )
 _data_option = click.option(
     "--data", metavar="FILE", type=_FILE, required=True, help="The owner's records, as for audit."
@@ -52,38 +58,14 @@ def demo(call: Call, folder: Path, language: bool) -> None:
 
     With --language: a small one with planted secrets, records.jsonl, and corpus.jsonl.
     """
-    if language:
-        from strongroom.cli.distil_language import write_demo
+    from strongroom.cli.distil_language import write_language_demo
+    from strongroom.cli.distilling import write_classifier_demo
 
-        plain, records, corpus = write_demo(folder)
-        if call.json:
-            wrote = {"plain": str(plain), "records": str(records), "corpus": str(corpus)}
-            output.print_json(wrote)
-        else:
-            click.echo(f"Wrote {plain}, {records} and {corpus}.")
-        return
-    import numpy as np
-
-    from strongroom.cli.audit import write_file
-    from strongroom.cli.audit_demo import safetensors
-    from strongroom.exposure.demo.classifier import demo_classifier
-
-    made = demo_classifier("digits")
-    plain = folder / "plain"
-    make_folder(folder)
-    make_folder(plain)
-    write_file(plain / "config.json", json.dumps(made.config, indent=2).encode())
-    write_file(plain / "model.safetensors", safetensors(made.tensors()))
-    parts = (made.candidates, made.attacker, made.held)
-    labels = np.concatenate([part.labels for part in parts])
-    member = np.zeros(len(labels), dtype=np.int64)
-    member[: len(made.members)] = made.members
-    inputs = np.concatenate([part.inputs for part in parts])
-    np.savez(folder / "records.npz", inputs=inputs, labels=labels, member=member)
+    wrote = write_language_demo(folder) if language else write_classifier_demo(folder)
     if call.json:
-        output.print_json({"plain": str(plain), "records": str(folder / "records.npz")})
+        output.print_json({name: str(path) for name, path in wrote.items()})
     else:
-        click.echo(f"Wrote {plain} and {folder / 'records.npz'}.")
+        click.echo(f"Wrote {', '.join(map(str, wrote.values()))}.")
 
 
 @command.command("plan")
@@ -286,6 +268,7 @@ def register(call: Call, sealed: Path, plan: Path, student: Path, tenants: tuple
 @click.argument("student", type=_FOLDER)
 @_data_option
 @_corpus_option
+@_beside_option
 @passphrase_option
 @shared_options
 @click.pass_obj
@@ -296,11 +279,12 @@ def gate(
     student: Path,
     data: Path,
     corpus: Path | None,
+    beside: tuple[Path, ...],
     passphrase_file: Path | None,
 ) -> None:
     """Judge STUDENT against PLAN's limits; fails with 11 if it may not be released."""
-    given = sealed, plan, student, data, corpus, passphrase_file
-    with judged(call, *given) as (*_, verdict):
+    given = Given(sealed, plan, student, data, corpus, beside, passphrase_file)
+    with judged(call, given) as (*_, verdict):
         show(call, verdict)
         require_passed(verdict)
 
@@ -311,6 +295,7 @@ def gate(
 @click.argument("student", type=_FOLDER)
 @_data_option
 @_corpus_option
+@_beside_option
 @passphrase_option
 @shared_options
 @click.pass_obj
@@ -321,6 +306,7 @@ def release(
     student: Path,
     data: Path,
     corpus: Path | None,
+    beside: tuple[Path, ...],
     passphrase_file: Path | None,
 ) -> None:
     """Judge STUDENT again, record the outcome, and sign a statement beside it if it passed.
@@ -337,8 +323,9 @@ def release(
 
     declared = read_plan(plan)
     weights, index = registered(open_home(call.home_path), declared, student)
-    files, given = digests(student, declared), (sealed, plan, student, data, corpus)
-    with judged(call, *given, passphrase_file) as (home, made, asked, verdict):
+    files = digests(student, declared)
+    given = Given(sealed, plan, student, data, corpus, beside, passphrase_file)
+    with judged(call, given) as (home, made, asked, verdict):
         signer = audit_key.load_or_create(home.keys / "audit.key")
         if digests(student, made) != files or files[WEIGHTS] != weights:
             raise refuse("distil.not_registered")  # exchanged while it was judged

@@ -184,7 +184,7 @@ def _lasting(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def write_demo(folder: Path) -> tuple[Path, Path, Path]:
+def write_language_demo(folder: Path) -> dict[str, Path]:
     """The demonstration's language model in FOLDER/plain, its owner's texts, and public ones.
 
     Raises:
@@ -210,7 +210,7 @@ def write_demo(folder: Path) -> tuple[Path, Path, Path]:
     ]
     write_file(records, _lines([*texts, *canaries]))
     write_file(corpus, _lines([{"text": each, "member": False} for each in docstrings(SEED)]))
-    return plain, records, corpus
+    return {"plain": plain, "records": records, "corpus": corpus}
 
 
 def _lines(rows: list[Any]) -> bytes:

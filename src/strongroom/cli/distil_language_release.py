@@ -12,6 +12,7 @@ from strongroom.cli.call import Call
 
 if TYPE_CHECKING:
     from strongroom.artifact.manifest import Manifest
+    from strongroom.cli.distilling import Given
     from strongroom.cli.home import Home
     from strongroom.distil.checks import Verdict
     from strongroom.distil.language.plan import Asked, LanguagePlan
@@ -23,28 +24,25 @@ _SAME = 0.99
 
 @contextmanager
 def judged_language(
-    call: Call,
-    sealed: Path,
-    plan: LanguagePlan,
-    student: Path,
-    data: Path,
-    corpus: Path | None,
-    passphrase_file: Path | None,
+    call: Call, plan: LanguagePlan, given: Given
 ) -> Iterator[tuple[Home, Asked, Verdict]]:
     """The home, what the teacher told, and the verdict over the student in the folder."""
     from strongroom.cli.distil_language import language_workshop, telling
+    from strongroom.cli.distilling import others
     from strongroom.distil.language.folder import open_student
     from strongroom.distil.language.gate import judge, untaught
     from strongroom.distil.reasons import refuse
 
-    model, told = open_student(student)
+    model, told = open_student(given.student)
     if told.plan != plan.digest:
         raise refuse("distil.plan_unfit", why="the student was made by another plan")
-    with language_workshop(call, sealed, plan, data, corpus, passphrase_file) as (home, shop):
+    texts = given.data, given.corpus, given.passphrase_file
+    with language_workshop(call, given.sealed, plan, *texts) as (home, shop):
         with telling(call) as tell:
             what = "training a student that the teacher tells nothing"
             beside = untaught(shop, lambda at, most, loss: tell(at, most, f"{what}, {loss:.2f}"))
-        yield home, told.asked, judge(model, beside, shop, told.asked)
+        verdict = judge(model, beside, shop, told.asked, others(home, given))
+        yield home, told.asked, verdict
 
 
 def register_language(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from strongroom.cli.call import Call
 
 if TYPE_CHECKING:
     from strongroom.cli.home import Home
+    from strongroom.distil.beside import Beside
     from strongroom.distil.checks import Verdict
     from strongroom.distil.language.plan import Asked
     from strongroom.distil.making import Workshop
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
     from strongroom.distil.statement import Registered
 
 _TOLD = "student.json"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a judge is given: paths, as they are named on the command line."""
+
+    sealed: Path
+    plan: Path
+    student: Path
+    data: Path
+    corpus: Path | None
+    beside: tuple[Path, ...]
+    passphrase_file: Path | None
 
 
 @contextmanager
@@ -125,34 +140,52 @@ def weights_digest(student: Path) -> str:
         raise refuse("distil.student_malformed", path=student, why=error.strerror) from None
 
 
+def others(home: Home, given: Given) -> Iterator[Beside]:
+    """Each model beside the teacher, opened while it is looked at; the teacher itself is left out.
+
+    Raises:
+        ArtifactRefused: it is not acceptable.
+        KeyRefused: no key of the home opens it.
+        ExposureRefused: ``exposure.model_unsupported``.
+    """
+    from strongroom.artifact.manifest import read_manifest
+    from strongroom.cli.audit_opening import opened
+    from strongroom.cli.auditing_language import sealed_language_model
+    from strongroom.distil.beside import Beside
+    from strongroom.distil.similarity import as_matrices
+    from strongroom.exposure.model import MODEL_TYPE
+
+    seen = {read_manifest(given.sealed, home.trust).digest}
+    for folder in given.beside:
+        if read_manifest(folder, home.trust).digest in seen:
+            continue
+        with opened(home, folder, given.passphrase_file) as model:
+            seen.add(model.digest)
+            speaks = model.config.get("model_type") != MODEL_TYPE
+            language = sealed_language_model(model) if speaks else None
+            yield Beside(model.digest, as_matrices(model.tensors.values()), language)
+
+
 @contextmanager
-def judged(
-    call: Call,
-    sealed: Path,
-    plan: Path,
-    student: Path,
-    data: Path,
-    corpus: Path | None,
-    passphrase_file: Path | None,
-) -> Iterator[tuple[Home, AnyPlan, int | Asked, Verdict]]:
+def judged(call: Call, given: Given) -> Iterator[tuple[Home, AnyPlan, int | Asked, Verdict]]:
     """The home, the plan, what was asked, and the verdict over the student in the folder."""
     from strongroom.cli.distil_language_release import judged_language
     from strongroom.distil.gate import judge
     from strongroom.distil.plan import Plan, read_plan
     from strongroom.distil.reasons import refuse
 
-    declared = read_plan(plan)
+    declared = read_plan(given.plan)
     if not isinstance(declared, Plan):
-        given = sealed, declared, student, data, corpus, passphrase_file
-        with judged_language(call, *given) as (home, asked, verdict):
+        with judged_language(call, declared, given) as (home, asked, verdict):
             yield home, declared, asked, verdict
         return
-    module, told = read_student(student)
-    with workshop(call, sealed, declared, data, passphrase_file) as (home, shop):
+    module, told = read_student(given.student)
+    teacher = given.sealed, declared, given.data, given.passphrase_file
+    with workshop(call, *teacher) as (home, shop):
         if told["plan"] != declared.digest:
             raise refuse("distil.plan_unfit", why="the student was made by another plan")
         output.note("Training students of other teachers to compare with.")
-        verdict = judge(module, shop, told["asked"])
+        verdict = judge(module, shop, told["asked"], others(home, given))
         yield home, declared, told["asked"], verdict
 
 
@@ -170,6 +203,29 @@ def write_student(folder: Path, config: dict[str, Any], module: Any, told: dict[
     write_file(folder / "config.json", json.dumps(config, indent=2).encode())
     write_file(folder / "model.safetensors", save(tensors))
     write_file(folder / _TOLD, json.dumps(told).encode())
+
+
+def write_classifier_demo(folder: Path) -> dict[str, Path]:
+    """A classifier of digits in FOLDER/plain, and its owner's records."""
+    import numpy as np
+
+    from strongroom.cli.audit import write_file
+    from strongroom.cli.audit_demo import safetensors
+    from strongroom.exposure.demo.classifier import demo_classifier
+
+    made = demo_classifier("digits")
+    plain, records = folder / "plain", folder / "records.npz"
+    make_folder(folder)
+    make_folder(plain)
+    write_file(plain / "config.json", json.dumps(made.config, indent=2).encode())
+    write_file(plain / "model.safetensors", safetensors(made.tensors()))
+    parts = (made.candidates, made.attacker, made.held)
+    labels = np.concatenate([part.labels for part in parts])
+    member = np.zeros(len(labels), dtype=np.int64)
+    member[: len(made.members)] = made.members
+    inputs = np.concatenate([part.inputs for part in parts])
+    np.savez(records, inputs=inputs, labels=labels, member=member)
+    return {"plain": plain, "records": records}
 
 
 def make_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 1. It answers as well as the teacher, nearly.
 2. The teacher's training records cannot be found through it.
 3. No training record was in its corpus.
-4. It holds no tensor of the teacher, but by grant.
+4. It holds no tensor of the teacher, but by grant, nor of other models that the owner names.
 5. No more was asked of the teacher than was declared.
 6. How adversarial inputs made on it work on the teacher is told, and warned of, not refused: from
    one teacher they nearly always do.
@@ -12,14 +12,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
 from strongroom.distil import cells, checks, leakage, votes
+from strongroom.distil.beside import Beside, by_tensors
 from strongroom.distil.checks import Verdict
 from strongroom.distil.making import Workshop
-from strongroom.distil.similarity import copied
+from strongroom.distil.similarity import copied, matrices
 from strongroom.exposure.attacks.vision.evasion import Question
 from strongroom.exposure.attacks.vision.recipe import logits_of
 from strongroom.exposure.attacks.vision.transfer import deepest
@@ -28,13 +30,16 @@ from strongroom.exposure.interface import Records
 _STEPS = 40
 
 
-def judge(student: nn.Module, workshop: Workshop, asked: int) -> Verdict:
+def judge(
+    student: nn.Module, workshop: Workshop, asked: int, beside: Iterable[Beside] = ()
+) -> Verdict:
     """Steps 1 to 6.
 
     Args:
         student: what is to be released.
         workshop: what it was made from.
         asked: rows that the teacher was asked for it.
+        beside: other models that it must not hold.
     """
     plan, limits, division = workshop.plan, workshop.plan.limits, workshop.division
     teacher, held = workshop.teacher.module, division.held
@@ -42,7 +47,7 @@ def judge(student: nn.Module, workshop: Workshop, asked: int) -> Verdict:
     share = accuracy(student, held) / best if best else None
     shadows, others = workshop.shadows()
     leak = leakage.through(student, shadows, others.members, division)
-    alike = copied(student, teacher, others.networks)
+    alike = copied(student, matrices(teacher), others.networks)
     reach = plan.reach * (workshop.teacher.input_range[1] - workshop.teacher.input_range[0])
     carried = transfer(student, teacher, held, reach, workshop.teacher.input_range)
     attack = f"by {leak.attack}, {leak.auc.interval.low:.3f} to {leak.auc.interval.high:.3f}"
@@ -58,6 +63,7 @@ def judge(student: nn.Module, workshop: Workshop, asked: int) -> Verdict:
             granted=plan.grants.teacher_tensors,
             note="0: independent models, 1: the teacher",
         ),
+        *(by_tensors(student, each, others.networks, limits.copied) for each in beside),
         checks.most("rows asked of the teacher", float(asked), float(plan.queries)),
         checks.carried(
             "adversarial inputs that carry over",

@@ -8,7 +8,7 @@ _ROWS = (
     (
         "distil.soft_labels_not_granted",
         "The plan asks for the teacher's probabilities or logits, which nobody granted.",
-        "Ask for labels or votes, or grant them with --grant soft-labels.",
+        "Ask for labels (of a language model for text), or grant them with --grant soft-labels.",
     ),
     (
         "distil.tensors_not_granted",

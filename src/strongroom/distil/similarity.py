@@ -27,29 +27,23 @@ _WIDEST_GRAM = 4096
 """Above this width a Gram matrix is larger than what it is made of."""
 
 
-def copied(
-    student: nn.Module,
-    teacher: nn.Module,
-    independent: Sequence[nn.Module],
-    more: Sequence[Tensor] = (),
-) -> float:
-    """How far beyond ``independent`` models the student goes towards the teacher, at the matrix
+def copied(student: nn.Module, theirs: Sequence[Tensor], independent: Sequence[nn.Module]) -> float:
+    """How far beyond ``independent`` models the student goes towards ``theirs``, at the matrix
     where it goes farthest; below 0 where it is less alike than they are.
 
     Args:
         student: what is to be released.
-        teacher: whose tensors are looked for.
+        theirs: the matrices that are looked for, as ``matrices`` gives those of a teacher.
         independent: models made like the student, without the teacher.
-        more: further matrices of the teacher to look for.
 
     Raises:
         ValueError: there is no independent model.
     """
     if not independent:
         raise ValueError("similarity needs models that are independent of the teacher")
-    own, *others = ([*_sides(_matrices(each))] for each in (student, *independent))
+    own, *others = ([*_sides(matrices(each))] for each in (student, *independent))
     worst = -1.0
-    for side in _sides([*_matrices(teacher), *more]):
+    for side in _sides(theirs):
         for alike in (_Side.matched, _Side.gram):
             null = max(_most(alike, side, each) for each in others)
             if null < 1:
@@ -108,8 +102,14 @@ def _most(alike: Callable[[_Side, _Side], float], own: _Side, sides: Iterable[_S
     return max(same, default=0.0)
 
 
-def _matrices(model: nn.Module) -> list[Tensor]:
-    return [values.detach().flatten(1) for values in model.parameters() if values.ndim > 1]
+def matrices(model: nn.Module) -> list[Tensor]:
+    """The parameters of two axes and more, with the first as rows."""
+    return as_matrices(model.parameters())
+
+
+def as_matrices(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Those of two axes and more, with the first as rows."""
+    return [values.detach().flatten(1) for values in tensors if values.ndim > 1]
 
 
 def _sides(matrices: Sequence[Tensor]) -> Iterator[_Side]:

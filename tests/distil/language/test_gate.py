@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+import torch
 
+from strongroom.distil.beside import Beside
 from strongroom.distil.checks import Check, Verdict
 from strongroom.distil.language import gate, leakage
 from strongroom.distil.language.overlap import near_copies
 from strongroom.distil.language.plan import Asked
 from strongroom.distil.language.utility import Reading
 from strongroom.distil.language.words import foretold
+from strongroom.distil.similarity import matrices
 from strongroom.exposure.targets.in_process_language import LanguageModel
 
 from . import gated
@@ -103,6 +106,35 @@ def test_who_began_with_the_teacher_s_layers_needs_a_grant() -> None:
     assert [check.outcome for check in refused] == ["failed", "failed"]
     assert all((check.value or 0) > 0.8 for check in refused)
     assert [check.outcome for check in gate._likeness(student, beside, shop)] == ["granted"] * 2
+
+
+def test_who_holds_another_sealed_model_is_refused(clean: tuple[LanguageModel, Asked]) -> None:
+    """The other has the teacher's shape and the student's words, and was taught by nobody here."""
+    student, shop = clean[0], gated.workshop()
+    other = gate.untaught(replace(shop, plan=gated.plan(seed=7)))
+    sealed = Beside("7" * 64, matrices(other.module), other)
+    plain = Beside("8" * 64, matrices(other.module))
+
+    def found(judged: LanguageModel) -> list[Check]:
+        *_, tensors, function, alone = gate._likeness(
+            judged, gated.untaught(), shop, (sealed, plain)
+        )
+        assert tensors.value == alone.value
+        assert [check.name for check in (tensors, function, alone)] == [
+            "likeness to the tensors of sealed model 7777777777777777",
+            "likeness to the fingerprint of sealed model 7777777777777777",
+            "likeness to the tensors of sealed model 8888888888888888",
+        ]
+        return [tensors, function]
+
+    assert [check.outcome for check in found(student)] == ["passed", "passed"]
+    refused = found(other)
+    assert [check.outcome for check in refused] == ["failed", "failed"]
+    assert all((check.value or 0) > 0.9 for check in refused)
+    wide = Beside("9" * 64, [torch.randn(17, 31)])
+    *_, told = gate._likeness(student, gated.untaught(), shop, (wide,))
+    assert (told.outcome, told.value) == ("told", None)
+    assert "no matrix of a width in common" in told.note
 
 
 def test_a_word_is_foretold_only_whole_and_ended() -> None:

@@ -7,7 +7,8 @@ A check that cannot be made is not passed.
 3. No secret that was planted in the teacher is likelier to it than chance makes one. Of secrets
    that a model never saw one in eight has three bits by chance, so both the mean and the largest
    are held to the limit, the largest less what the most exposed of so many has by being the most.
-4. It holds nothing of the teacher's weights, but by grant (``similarity``).
+4. It holds nothing of the teacher's weights, but by grant, nor of those of other models that the
+   owner names (``similarity``).
 5. How suffixes that were made on it work on the teacher is told, and warned of (``transfer``).
 6. No more was told by the teacher than was declared.
 7. None of the teacher's training texts was in its corpus, nor much of one (``overlap``).
@@ -16,22 +17,24 @@ A check that cannot be made is not passed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
 
 from strongroom.distil import checks
+from strongroom.distil.beside import ENDS, Beside, by_tensors
 from strongroom.distil.checks import Check, Verdict
 from strongroom.distil.language import leakage
 from strongroom.distil.language.making import LanguageWorkshop
 from strongroom.distil.language.overlap import near_copies
 from strongroom.distil.language.plan import Asked
-from strongroom.distil.language.similarity import Alike, alike
+from strongroom.distil.language.similarity import by_function, fresh, shared_rows
 from strongroom.distil.language.training import Progress
 from strongroom.distil.language.transfer import transfer
 from strongroom.distil.language.utility import bits_a_byte, perplexity, read
 from strongroom.distil.language.words import foretold
+from strongroom.distil.similarity import copied, matrices
 from strongroom.exposure.cell import Cell
 from strongroom.exposure.targets.in_process_language import LanguageModel
 
@@ -39,7 +42,11 @@ _OTHER_TOKENS = "the student's tokens are not those that its plan makes of the c
 
 
 def judge(
-    student: LanguageModel, untaught: LanguageModel, workshop: LanguageWorkshop, asked: Asked
+    student: LanguageModel,
+    untaught: LanguageModel,
+    workshop: LanguageWorkshop,
+    asked: Asked,
+    beside: Iterable[Beside] = (),
 ) -> Verdict:
     """Steps 1 to 7.
 
@@ -48,6 +55,7 @@ def judge(
         untaught: see ``untaught``.
         workshop: what it was made from.
         asked: what the teacher told for it.
+        beside: other models that it must not hold.
 
     Raises:
         ExposureRefused: ``exposure.data_unfit``: a text is shorter than two tokens.
@@ -58,7 +66,7 @@ def judge(
         *_utility(student, workshop),
         *found,
         *secrets,
-        *_likeness(student, untaught, workshop),
+        *_likeness(student, untaught, workshop, beside),
         _transfer(student, workshop),
         *_asked(asked, workshop.plan.asked),
         *_overlap(workshop),
@@ -132,20 +140,33 @@ def _canaries(student: LanguageModel, workshop: LanguageWorkshop) -> tuple[list[
 
 
 def _likeness(
-    student: LanguageModel, untaught: LanguageModel, workshop: LanguageWorkshop
+    student: LanguageModel,
+    untaught: LanguageModel,
+    workshop: LanguageWorkshop,
+    beside: Iterable[Beside] = (),
 ) -> Iterator[Check]:
-    plan = workshop.plan
-    found: Alike = alike(student, workshop.teacher, untaught, bytes.fromhex(plan.digest))
-    ends = "0: independent models, 1: the teacher"
+    plan, limit = workshop.plan, workshop.plan.limits.copied
+    seed = bytes.fromhex(plan.digest)
+    independent = [*fresh(student, int.from_bytes(seed[:4], "big")), untaught]
+    modules = [each.module for each in independent]
+    theirs = [*matrices(workshop.teacher.module), *shared_rows(student, workshop.teacher)]
+    tensors = copied(student.module, theirs, modules)
+    found = by_function(student, workshop.teacher, independent, seed)
     kinds = (
-        ("likeness to the teacher's tensors", found.tensors, ends),
-        ("likeness to its fingerprint", found.function, f"{ends}; {found.words} words"),
+        ("likeness to the teacher's tensors", tensors, ENDS),
+        ("likeness to its fingerprint", found.value, f"{ENDS}; {found.words} words"),
     )
     for name, value, note in kinds:
         granted = plan.grants.teacher_tensors
-        yield checks.likeness(
-            name, value, plan.limits.copied, granted=granted, note=note, why=found.why
-        )
+        yield checks.likeness(name, value, limit, granted=granted, note=note, why=found.why)
+    for other in beside:
+        rows = [] if other.language is None else shared_rows(student, other.language)
+        yield by_tensors(student.module, other, modules, limit, rows)
+        if other.language is not None:
+            found = by_function(student, other.language, independent, seed)
+            name = f"likeness to the fingerprint of {other.short}"
+            note = f"manifest {other.digest}; {ENDS}; {found.words} words"
+            yield checks.most(name, found.value, limit, note, found.why)
 
 
 def _transfer(student: LanguageModel, workshop: LanguageWorkshop) -> Check:

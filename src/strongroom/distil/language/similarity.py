@@ -1,9 +1,9 @@
-"""Whether a student holds what is in its teacher's weights, by tensors and by what they do.
+"""Whether a student holds what is in another model's weights, by tensors and by what they do.
 
-Two measures, each scaled so that 0 is the most alike of models that are independent of the teacher
-and 1 the teacher itself:
+The other is its teacher, or any that its owner has sealed. Two measures, each scaled so that 0 is
+the most alike of models that are independent of the teacher and 1 the other model itself:
 
-- by tensors: ``distil.similarity``, and beside each matrix of the teacher's its embeddings of the
+- by tensors: ``distil.similarity``, and beside each matrix of the other's its embeddings of the
   tokens that both have, since a student with a part of the vocabulary holds a part of those;
 - by the fingerprint of ``provenance``: what tokens make of each other in each layer's attention,
   which no change that keeps the function alters, whatever width the student has. It is taken anew
@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from strongroom.distil.similarity import copied
 from strongroom.errors import ArtifactRefused
 from strongroom.exposure.targets.in_process_language import LanguageModel
 from strongroom.provenance.compare import aligned
@@ -36,34 +35,11 @@ _FRESH = 3
 
 @dataclass(frozen=True)
 class Alike:
-    """How like the student is to its teacher; ``function`` None: not measurable, and ``why``."""
+    """How like the student is to the other; ``value`` None: not measurable, and ``why``."""
 
-    tensors: float
-    function: float | None
+    value: float | None
     words: int
     why: str = ""
-
-
-def alike(
-    student: LanguageModel, teacher: LanguageModel, untaught: LanguageModel, seed: bytes
-) -> Alike:
-    """See the module.
-
-    Args:
-        student: what is to be released.
-        teacher: what it must not hold.
-        untaught: made like the student, without the teacher.
-        seed: of the fingerprint, and of fresh weights.
-    """
-    independent = [*fresh(student, int.from_bytes(seed[:4], "big")), untaught]
-    tensors = copied(
-        student.module,
-        teacher.module,
-        [each.module for each in independent],
-        _shared_rows(student, teacher),
-    )
-    function, words, why = _by_function(student, teacher, independent, seed)
-    return Alike(tensors, function, words, why)
 
 
 def fresh(student: LanguageModel, seed: int) -> list[LanguageModel]:
@@ -89,29 +65,39 @@ def decoder_of(name: str, model: LanguageModel) -> Decoder:
     return decoder(name, config, model.tokenizer.to_str().encode(), model.module.state_dict())
 
 
-def _shared_rows(student: LanguageModel, teacher: LanguageModel) -> list[torch.Tensor]:
-    """The teacher's embeddings, in and out, of the tokens that both have."""
-    theirs = teacher.tokenizer.get_vocab()
+def shared_rows(student: LanguageModel, other: LanguageModel) -> list[torch.Tensor]:
+    """The other's embeddings, in and out, of the tokens that both have."""
+    theirs = other.tokenizer.get_vocab()
     shared = [theirs[token] for token in student.tokenizer.get_vocab() if token in theirs]
     layers = {
         id(layer.weight): layer.weight.detach()
-        for layer in (teacher.module.get_input_embeddings(), teacher.module.get_output_embeddings())
+        for layer in (other.module.get_input_embeddings(), other.module.get_output_embeddings())
     }
     rows = torch.tensor(sorted(shared), dtype=torch.long)
     return [weight[rows] for weight in layers.values()] if len(rows) else []
 
 
-def _by_function(
+def by_function(
     student: LanguageModel,
-    teacher: LanguageModel,
+    other: LanguageModel,
     independent: Sequence[LanguageModel],
     seed: bytes,
-) -> tuple[float | None, int, str]:
+) -> Alike:
+    """See the module.
+
+    Args:
+        student: what is to be released.
+        other: what it must not hold.
+        independent: made like the student, without the teacher.
+        seed: of the fingerprint.
+    """
     try:
-        ours, own = decoder_of("the teacher", teacher), decoder_of("the student", student)
+        ours, own = decoder_of("the other", other), decoder_of("the student", student)
         words = [word for word in common(ours.vocabulary) if word in own.vocabulary]
         if len(words) < LEAST_WORDS:
-            return None, len(words), f"needs {LEAST_WORDS} words of both, there are {len(words)}"
+            return Alike(
+                None, len(words), f"needs {LEAST_WORDS} words of both, there are {len(words)}"
+            )
         draw = torch.Generator().manual_seed(int.from_bytes(seed[:4], "big"))
         chosen = torch.randperm(len(words), generator=draw)[:ANCHORS].tolist()
         anchors = tuple(words[number] for number in chosen)
@@ -121,6 +107,6 @@ def _by_function(
             for each in (own, *(decoder_of("independent", each) for each in independent))
         )
     except ArtifactRefused as error:
-        return None, 0, error.message
+        return Alike(None, 0, error.message)
     null = max(others)
-    return (found - null) / (1 - null), len(anchors), ""
+    return Alike((found - null) / (1 - null), len(anchors))
