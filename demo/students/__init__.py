@@ -1,0 +1,1 @@
+"""Trainers of others, for students of what the served door answers."""
