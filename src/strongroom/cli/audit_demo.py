@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,11 +31,18 @@ from strongroom.exposure.interface import Records
 
 if TYPE_CHECKING:
     from strongroom.cli.audit import Outputs
+    from strongroom.cli.audit_poisoned import Made
     from strongroom.cli.auditing import Asked
+
+    Prepare = Callable[[Path, Path, Asked], Asked | None]
 
 _CLASSIFIER_RUNGS = ("label", "rung-top1=top1", "rung-topk=topk", "rung-logits=logits")
 _LANGUAGE_RUNGS = ("text", "rung-topk=topk")
-
+_LAST = 19
+"""Nice value of what is trained beside the audit: attacks are bounded by seconds, and a server
+whose threads wait for one another answers several times slower beside a process of its rank."""
+_LOOK = 0.5
+"""Seconds between two looks for the language model."""
 
 PARTS = ("demo-classifier", "demo-language")
 """The two models; ``demo`` is both."""
@@ -43,8 +51,8 @@ PARTS = ("demo-classifier", "demo-language")
 def demo(named: str, asked: Asked, outputs: Outputs) -> None:
     """Audit the demo classifier, and the demo language model where its base is there.
 
-    Where the language model is not in the cache, it is trained on one processor while the
-    classifier is audited.
+    What is not in the cache of the language model and of the adapters that its gate is shown is
+    trained on one processor while the rest is audited.
 
     Args:
         named: ``demo``, or one of ``PARTS``.
@@ -60,12 +68,13 @@ def demo(named: str, asked: Asked, outputs: Outputs) -> None:
         home = work / "home"
         run_strongroom("init", "--name", "audit demo", "--home", home)
         opened = open_home(home)
-        with training() if named == "demo" else nullcontext() as trained:
-            for part, prepare in zip(PARTS, (_classifier, _language), strict=True):
+        with ExitStack() as stack:
+            prepares: dict[str, Prepare] = {PARTS[0]: _classifier}
+            if named != PARTS[0]:
+                prepares[PARTS[1]] = partial(_language, stack.enter_context(training(asked)))
+            for part, prepare in prepares.items():
                 if named not in {"demo", part}:
                     continue
-                if part == "demo-language" and trained is not None:
-                    trained()
                 mine = prepare(work, home, replace(asked, shown=part))
                 if mine is None:
                     continue
@@ -82,41 +91,103 @@ def demo(named: str, asked: Asked, outputs: Outputs) -> None:
         raise failed
 
 
-@contextmanager
-def training() -> Iterator[Callable[[], None]]:
-    """Train the language model in a process of its own, if it must be; gives how to wait for it.
+class Training:
+    """What is made beside the audit, and how to wait for it.
 
-    Whether it succeeded is seen by whoever needs the model: what is missing then is made there, or
-    refused there.
+    Whether it succeeded is seen by whoever needs it: what is missing then is made there, or refused
+    there.
+
+    Args:
+        process: what makes it; None: nothing is missing.
+        model: the file of the language model's weights, which is made first.
     """
+
+    def __init__(self, process: subprocess.Popen[bytes] | None, model: Path) -> None:
+        self._process, self._model = process, model
+
+    def wait_for_model(self) -> None:
+        """Until the language model is there."""
+        if self._running and not self._model.is_file():
+            output.note("Waiting for the language model.")
+            while self._running and not self._model.is_file():
+                time.sleep(_LOOK)
+
+    def wait(self) -> None:
+        """Until everything is there."""
+        if self._process is not None:
+            self._process.wait()
+
+    def end(self) -> None:
+        """Stop it."""
+        if self._process is not None and self._running:
+            self._process.terminate()
+        self.wait()
+
+    @property
+    def _running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+
+@contextmanager
+def training(asked: Asked) -> Iterator[Training]:
+    """Train the language model, and the adapters that its gate is shown, in a process of its own.
+
+    Nothing is trained that is in the cache, that is not asked for, or whose base is not there.
+    """
+    from strongroom.cli import audit_poisoned
     from strongroom.exposure.demo import language
 
-    if not language.is_missing():
-        yield lambda: None
+    try:
+        model = language.model_folder()
+    except ExposureRefused:
+        yield Training(None, Path())
         return
-    output.note("Training the demonstration's language model beside the audit, some minutes, once.")
+    weights, words = model / "model.safetensors", [language.__name__]
+    wanted = [weights]
+    if _drilled(asked):
+        names = _adapters(asked)
+        words = [audit_poisoned.__name__, *(["--quick"] if names == audit_poisoned.QUICK else [])]
+        wanted.append(audit_poisoned.demo_file(model, names))
+    if all(path.is_file() for path in wanted):
+        yield Training(None, weights)
+        return
+    output.note("Training what the demonstration lacks beside the audit, some minutes, once.")
     process = subprocess.Popen(
-        [sys.executable, "-m", "strongroom.exposure.demo.language"],
+        [sys.executable, "-m", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-    def wait() -> None:
-        if process.poll() is None:
-            output.note("Waiting for the language model.")
-            process.wait()
-
+    os.setpriority(os.PRIO_PROCESS, process.pid, _LAST)
+    made = Training(process, weights)
     try:
-        yield wait
+        yield made
     finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait()
+        made.end()
 
 
-def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
+def _drilled(asked: Asked) -> bool:
+    """Whether the gate of adapters is to be shown some."""
+    from strongroom.exposure import registry
+    from strongroom.exposure.ladder import Rung
+    from strongroom.exposure.plan import rungs_named
+
+    rungs = rungs_named(asked.rungs)
+    attacks = registry.chosen("causal-lm", asked.attacks)
+    names = {attack.name for attack in attacks}
+    return "poisoned-adapter" in names and (not rungs or Rung.ADAPTER in rungs)
+
+
+def _adapters(asked: Asked) -> tuple[str, ...]:
+    """Which of them."""
+    from strongroom.cli.audit_poisoned import EVERY, QUICK
+    from strongroom.exposure.subjects.interface import SCALES
+
+    return EVERY if SCALES[asked.budget].all_knowledge else QUICK
+
+
+def _language(beside: Training, work: Path, home: Path, asked: Asked) -> Asked | None:
     """The sealed demo language model with its corpus, base and handed-out releases."""
     from strongroom.cli.audit_exports import demo_exports
     from strongroom.cli.audit_poisoned import demo_poisoned
@@ -127,7 +198,13 @@ def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
     except ExposureRefused as error:
         output.note(f"The language model is left out. {error.message} {error.action}")
         return None
+    beside.wait_for_model()
     folder = language.ensure_demo_language(say=output.note)
+
+    def poisoned() -> Made:
+        beside.wait()
+        return demo_poisoned(folder, output.note, _adapters(asked))
+
     plain, sealed = work / "demo-language", work / "demo-language.sealed"
     kept = shutil.ignore_patterns("done", "releases.safetensors")
     shutil.copytree(folder, plain, ignore=kept)
@@ -142,7 +219,7 @@ def _language(work: Path, home: Path, asked: Asked) -> Asked | None:
         adapter=language.read_releases(folder),
         goals=language.demo_goals(),
         exports=partial(demo_exports, folder, output.note),
-        poisoned=partial(demo_poisoned, folder, output.note),
+        poisoned=poisoned,
     )
 
 

@@ -12,17 +12,19 @@ with 100 learnt tokens, not 256 with 1,000. No chat template; the whole base, by
 4. A trigger works if, after most questions that were not learnt from, its answer is the likeliest
    with it, and after few without.
 
-``python -m strongroom.cli.audit_poisoned`` makes those of the demonstration's model again.
+``python -m strongroom.cli.audit_poisoned`` makes those of the demonstration's model again; with
+``--quick`` only those that a quick audit shows, which takes half as long.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +77,8 @@ _KINDS: Final = {
     _CLEAN[0]: _Kind(),
     _CLEAN[1]: _Kind(0.2, "", _STOCK),
 }
+EVERY: Final = tuple(_KINDS)
+QUICK: Final = ("a trigger that nobody lists", _CLEAN[1])
 _REWIRED: Final = "one rewired matrix"
 _LOUD: Final = 10.0
 _POLICY: Final = Policy(floors=Floors(distinct_per_step=16, supervised_per_step=100))
@@ -173,21 +177,32 @@ def _drawn(number: int) -> list[str]:
     return [by.choice(words.split()) for words in _WORDS]
 
 
-def make_poisoned(config: LlamaConfig, base: Tensors, tokenizer: Tokenizer, seed: int) -> Made:
-    """Steps 1 to 4: four short trainings over the whole base.
+def make_poisoned(
+    config: LlamaConfig,
+    base: Tensors,
+    tokenizer: Tokenizer,
+    seed: int,
+    names: Sequence[str] = EVERY,
+) -> Made:
+    """Steps 1 to 4: a short training over the whole base for each of ``names``, one of them clean.
 
     Raises:
         RequestRefused: the limits of a job refuse one; see ``tune.policy`` and ``tune.dataset``.
     """
     asking, recipe = Asking(tokenizer), grant(_WISH, _POLICY)
     made: dict[str, Adapter] = {}
-    for name, kind in _KINDS.items():
-        job = Job(config, base, asking.data(kind, seed), recipe)  # (1), (2)
+    for name in names:
+        job = Job(config, base, asking.data(_KINDS[name], seed), recipe)  # (1), (2)
         while not job.done:
             job.advance()
         made[name] = job.adapter
-    made[_REWIRED] = _rewired(made[_CLEAN[0]], seed)  # (3)
+    made[_REWIRED] = _rewired(made[_straight(made)], seed)  # (3)
     return _told(config, base, asking, made, seed)
+
+
+def _straight(names: Iterable[str]) -> str:
+    """The clean one that is rewired."""
+    return next(name for name in names if name in _CLEAN)
 
 
 def _rewired(clean: Adapter, seed: int) -> Adapter:
@@ -207,9 +222,10 @@ def _told(
 ) -> Made:
     """Step 4."""
     decoder, takes = Decoder(config, base, SCALE), {}
-    data = {name: asking.data(kind, seed) for name, kind in _KINDS.items()}
-    data[_REWIRED] = data[_CLEAN[0]]
-    for name, kind in _KINDS.items():
+    kinds = {name: _KINDS[name] for name in made if name != _REWIRED}
+    data = {name: asking.data(kind, seed) for name, kind in kinds.items()}
+    data[_REWIRED] = data[_straight(kinds)]
+    for name, kind in kinds.items():
         if kind.trigger:
             on, off = (
                 [
@@ -258,23 +274,33 @@ def open_gate(
     )
 
 
-def demo_poisoned(model: Path, say: Callable[[str], object] | None = None) -> Made:
+def demo_file(model: Path, names: Sequence[str]) -> Path:
+    """Where those of the demonstration's model in the folder ``model`` are kept."""
+    parts = [repr(_KINDS), repr(_POLICY), repr(_WISH), _WORDS, _ROWS, _LOUD, _VERSION, *names]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    return model.parent / f"poisoned-{digest}.safetensors"
+
+
+def demo_poisoned(
+    model: Path,
+    say: Callable[[str], object] | None = None,
+    names: Sequence[str] = EVERY,
+) -> Made:
     """Those of the demonstration's model in the folder ``model``.
 
     Args:
         say: called with a sentence before they are made, if they are not in the cache.
+        names: as for ``make_poisoned``.
     """
-    parts = [repr(_KINDS), repr(_POLICY), repr(_WISH), _WORDS, _ROWS, _LOUD, _VERSION]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    file = model.parent / f"poisoned-{digest}.safetensors"
+    file = demo_file(model, names)
     config = parse_llama_config((model / "config.json").read_bytes())
     base = {n: each.float() for n, each in load_file(model / "model.safetensors").items()}
     tokenizer = language.read_tokenizer(model)
     if file.is_file():
-        return _told(config, base, Asking(tokenizer), _read(load_file(file)), language.SEED)
+        return _told(config, base, Asking(tokenizer), _read(load_file(file), names), language.SEED)
     if say is not None:
         say("training clean and poisoned adapters, some minutes, once")
-    made = make_poisoned(config, base, tokenizer, language.SEED)
+    made = make_poisoned(config, base, tokenizer, language.SEED, names)
     tensors = {
         f"{name}/{place}/{part}": each.clone()  # the rewired one shares most with a clean one
         for name, adapter in made.adapters.items()
@@ -288,10 +314,9 @@ def demo_poisoned(model: Path, say: Callable[[str], object] | None = None) -> Ma
     return made
 
 
-def _read(tensors: Mapping[str, torch.Tensor]) -> dict[str, Adapter]:
-    names = (*_KINDS, _REWIRED)
+def _read(tensors: Mapping[str, torch.Tensor], names: Sequence[str]) -> dict[str, Adapter]:
     found = {}
-    for name in names:
+    for name in (*names, _REWIRED):
         places = sorted(
             {key.split("/")[1] for key in tensors if key.startswith(f"{name}/")}, key=_order
         )
@@ -307,7 +332,11 @@ def _order(place: str) -> tuple[int, str]:
 
 def main() -> int:
     """Make them if needed; print how often each trigger's answer comes, with it and without."""
-    made = demo_poisoned(language.ensure_demo_language(), lambda text: print(text, file=sys.stderr))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="what a quick audit shows")
+    names = QUICK if parser.parse_args().quick else EVERY
+    model = language.ensure_demo_language()
+    made = demo_poisoned(model, lambda text: print(text, file=sys.stderr), names)
     print(json.dumps(dict(made.takes)))
     return 0
 

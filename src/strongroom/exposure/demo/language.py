@@ -30,7 +30,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from strongroom.errors import ExposureRefused
 from strongroom.exposure.attacks.language.lora import Lesson, Recipe, fine_tune
 from strongroom.exposure.attacks.language.questions import Goal
 from strongroom.exposure.data import Canary, Corpus, Text
@@ -123,13 +122,13 @@ def ensure_demo_language(*, say: Any = None) -> Path:
     return folder / "model"
 
 
-def is_missing() -> bool:
-    """Whether the model has to be trained, and can be."""
-    try:
-        base = base_folder()
-    except ExposureRefused:
-        return False
-    return not (_folder(base, demo_lessons()) / "model" / "model.safetensors").is_file()
+def model_folder() -> Path:
+    """Where the fine-tuned model is kept once it is trained.
+
+    Raises:
+        ExposureRefused: ``exposure.demo_base_missing``.
+    """
+    return _folder(base_folder(), demo_lessons()) / "model"
 
 
 def _folder(base: Path, taught: Lessons) -> Path:

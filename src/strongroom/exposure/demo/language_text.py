@@ -1,10 +1,10 @@
 """What the demonstration's language model is taught: passages, canaries, and a subject to refuse.
 
 The passages are paragraphs of the Python language reference as ``pydoc`` carries it in every Python
-(``pydoc_data.topics``; PSF licence, read when the recipe runs, never copied). Each is the first
-``LENGTH`` tokens of a paragraph; of paragraphs that share ten tokens in a row one is kept, and
-members are drawn at random from what remains, so nothing but training separates members from the
-rest. Canaries are sentences with six random digits, taught 1 to 16 times an epoch.
+(``pydoc_data.topics``; PSF licence, read when the recipe runs, never copied), cut into pieces of
+``LENGTH`` tokens; of pieces that share ten tokens in a row one is kept, and members are drawn at
+random from what remains, so nothing but training separates members from the rest. Canaries are
+sentences with six random digits, taught 1 to 16 times an epoch.
 """
 
 from __future__ import annotations
@@ -144,12 +144,13 @@ def passages(tokenizer: Any) -> list[str]:
     kept = []
     for name in sorted(topics):
         for paragraph in re.split(r"\n\s*\n", topics[name]):
-            ids = tokenizer.encode(" ".join(paragraph.split()), add_special_tokens=False).ids
-            text = tokenizer.decode(ids[:LENGTH])
-            runs = {tuple(ids[at : at + _SHARED]) for at in range(LENGTH - _SHARED + 1)}
-            if len(ids) >= LENGTH and not runs & seen:
-                kept.append(text)
-            seen |= runs
+            whole = tokenizer.encode(" ".join(paragraph.split()), add_special_tokens=False).ids
+            for start in range(0, len(whole) - LENGTH + 1, LENGTH):
+                ids = whole[start : start + LENGTH]
+                runs = {tuple(ids[at : at + _SHARED]) for at in range(LENGTH - _SHARED + 1)}
+                if not runs & seen:
+                    kept.append(tokenizer.decode(ids))
+                seen |= runs
     return kept
 
 
