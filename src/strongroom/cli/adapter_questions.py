@@ -115,7 +115,8 @@ class Reader:
             if len(_DIGITS.findall(said)) != 1:
                 raise refuse("tune.export_data", why="a canary's answer holds no single number")
             if self._example(turns) not in known:
-                raise refuse("tune.export_data", why="a canary does not stand in the data")
+                why = "a canary does not stand in the data, or only as a near repeat, left out"
+                raise refuse("tune.export_data", why=why)
             by = random.Random(said)  # noqa: S311
             group = [turns, *(_other(turns, by) for _ in range(CANARY_ALTERNATIVES - 1))]
             groups.append(pack_examples(tuple(map(self._example, group))))
