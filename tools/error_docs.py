@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,8 @@ def collect() -> dict[str, tuple[str, str, str]]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         modules = {name for node in ast.walk(tree) for name in _imported(node)}
         for node in ast.walk(tree):
+            for code, sentence, remedy in _entries(node, modules):
+                found[code] = (path.parent.name, sentence, remedy)
             code = _leading_code(node, modules)
             if not code:
                 continue
@@ -50,6 +53,16 @@ def collect() -> dict[str, tuple[str, str, str]]:
             elif _makes_error(node):
                 found.setdefault(code, (path.parent.name, "", ""))
     return found
+
+
+def _entries(node: ast.AST, modules: set[str]) -> Iterator[tuple[str, str, str]]:
+    """Codes of a table that maps each to its sentence and remedy."""
+    if not isinstance(node, ast.Dict):
+        return
+    for key, value in zip(node.keys, node.values, strict=True):
+        told = value.elts if isinstance(value, ast.Tuple) and len(value.elts) == 2 else None
+        if told and isinstance(key, ast.Constant) and _is_code(key.value, modules):
+            yield str(key.value), _text(told[0]), _text(told[1])
 
 
 def _makes_error(node: ast.AST) -> bool:

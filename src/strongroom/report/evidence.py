@@ -58,7 +58,7 @@ def gathered(files: Sequence[Path], public: bytes | None, model: str) -> tuple[E
     found = [_read(file, public, model) for file in files]
     kinds = {each.kind for each in found}
     absent = [
-        Evidence(kind=kind, sentence=f"None was given: unknown. `{made}` makes it.")
+        Evidence(kind=kind, sentence=f"None was given: unknown. It is made by: {made}.")
         for kind, made in _EXPECTED.items()
         if kind not in kinds
     ]
